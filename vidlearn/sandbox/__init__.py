@@ -1,0 +1,446 @@
+"""A stranger's function, called as if it were one's own.
+
+A `Sandbox` keeps one warm process that has NumPy imported and holds no secret. For each submission it forks a `Worker`,
+confined by every layer that the machine can give, which reads the submission and serves calls over a pipe. A `Candidate`
+is the grader's end of one function there: arrays in, arrays out, and the judge can't tell it from a local function.
+
+>>> with Sandbox() as sandbox, sandbox.worker() as worker:
+...     worker.open(b"def double(x): return 2 * x", ".py", asked=["double"])
+...     double = worker.load("double")
+...     double(np.array([1.0, 2.0]))
+array([2., 4.])
+
+The student's process never holds the expected values, the tests or the score. Isolation is for side effects, and is
+reported by layer, as it took hold: `Worker.isolation`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidlearn.judge import Stopped
+from vidlearn.sandbox import wire
+from vidlearn.sandbox import worker as far  # the other end: its constants, never its process
+
+__all__ = ["Candidate", "Isolation", "Limits", "Sandbox", "SandboxError", "Unreadable", "Worker"]
+
+KEEP_OUTPUT = 64 << 10
+LAYERS = far.LAYERS
+
+
+class SandboxError(RuntimeError):
+    """The sandbox itself failed: the grader's problem, never the student's."""
+
+
+class Unreadable(ValueError):
+    """The submission is not a notebook or a Python file."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a submission may use.
+
+    Attributes
+    ----------
+    seconds
+        For one call, and for running the cells up to one function, by the grader's clock.
+    total
+        For all calls to one function together.
+    memory
+        Bytes beyond what NumPy itself needs.
+    """
+
+    seconds: float = 5.0
+    total: float = 20.0
+    memory: int = 1 << 30
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """Which layers took hold around a worker, and why the others did not.
+
+    The level is A (own file system, own processes and network, Landlock or another user, seccomp), B (Landlock and
+    seccomp) or C (limits only).
+    """
+
+    missing: Mapping[str, str]
+
+    @property
+    def enforced(self) -> tuple[str, ...]:
+        """The layers in force, in the order in which they were put on."""
+        return tuple(name for name in LAYERS if not self.missing.get(name))
+
+    @property
+    def level(self) -> str:
+        """A, B or C."""
+        held = set(self.enforced)
+        if {"namespaces", "file system", "seccomp", "no capabilities", "limits"} <= held:
+            return "A"
+        return "B" if {"Landlock", "seccomp", "limits"} <= held else "C"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a report."""
+        return {
+            "level": self.level,
+            "enforced": list(self.enforced),
+            "missing": {name: why for name, why in self.missing.items() if why},
+        }
+
+    def __str__(self) -> str:
+        lacks = "; ".join(f"{name} ({why})" for name, why in self.missing.items() if why)
+        return f"level {self.level}: {', '.join(self.enforced) or 'nothing'}" + (f". Missing: {lacks}" if lacks else "")
+
+
+class Sandbox:
+    """A warm process from which workers are forked.
+
+    Parameters
+    ----------
+    packages
+        Installed packages that a submission may import besides the standard library; imports NumPy beforehand.
+    layers
+        The layers to try; all of them, unless a test wants to see what holds without some.
+    """
+
+    def __init__(self, packages: Sequence[str] = ("numpy",), layers: Sequence[str] = LAYERS) -> None:
+        if not hasattr(os, "fork"):
+            raise SandboxError("the sandbox needs Linux or macOS: this system cannot fork a process")
+        unknown = set(layers) - set(LAYERS)
+        if unknown:
+            raise ValueError(f"layers: unknown {sorted(unknown)}; there are {', '.join(LAYERS)}")
+        self._wanted = sum(1 << LAYERS.index(name) for name in layers)
+        self._control, theirs = socket.socketpair()
+        folder = Path(np.__file__).parents[1]
+        single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", far.__file__, str(theirs.fileno()), str(folder), *packages],
+            env={"PATH": "/nowhere", "HOME": "/tmp", "LANG": "C.UTF-8", **single},
+            pass_fds=[theirs.fileno()], cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        theirs.close()
+        self._control.settimeout(60)
+        try:
+            ready = self._control.recv(1)
+        except TimeoutError:
+            ready = b""
+        if not ready:
+            self._process.kill()
+            assert self._process.stderr
+            raise SandboxError("the warm process did not start: " + self._process.stderr.read().decode(errors="replace")[-2000:].strip())
+
+    def worker(self, limits: Limits | None = None) -> Worker:
+        """Fork a confined process for one submission."""
+        limits = limits or Limits()
+        line, calls = socket.socketpair()
+        output, printed = os.pipe()
+        fate, keeper = socket.socketpair()
+        processor = int(4 * limits.total + 60)  # a backstop; the grader's own clock decides
+        order = far.ORDER.pack(processor, limits.memory, self._wanted)
+        try:
+            socket.send_fds(self._control, [order], [calls.fileno(), printed, keeper.fileno()])
+        except OSError as error:
+            raise SandboxError(f"the warm process is gone: {error}") from None
+        finally:
+            calls.close()
+            keeper.close()
+            os.close(printed)
+        return Worker(line, output, fate, limits)
+
+    def close(self) -> None:
+        """End the warm process and every worker that is left."""
+        self._control.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stderr:
+            self._process.stderr.close()
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Worker:
+    """One submission's process: open the submission, load a function, call it, close."""
+
+    def __init__(self, line: socket.socket, output: int, fate: socket.socket, limits: Limits) -> None:
+        self._line, self._output, self._fate, self.limits = line, output, fate, limits
+        line.setblocking(False)
+        os.set_blocking(output, False)
+        self._poll = select.poll()
+        self._poll.register(line, select.POLLIN)
+        self._poll.register(output, select.POLLIN)
+        self._number = 0
+        self._kept = bytearray()
+        self._printed = 0
+        self.dead: Stopped | None = None
+        self.peak_memory = 0
+        try:
+            kind, values = self._receive(0, time.monotonic() + 60)
+            self.isolation = Isolation({str(name): str(why) for name, why in values[0]})
+            if kind != far.READY:
+                raise SandboxError("the worker did not report for duty")
+        except (Stopped, ValueError, IndexError, TypeError) as error:
+            self.close()
+            raise SandboxError(f"the worker could not be set up: {error} {self.output}".strip()) from None
+
+    def open(
+        self, source: bytes, suffix: str, *, asked: Sequence[str] = (), helpers: Mapping[str, str] | None = None,
+        shut: Sequence[str] = (),
+    ) -> dict[str, tuple[int, bool]]:  # fmt: skip
+        """Hand over the submission's bytes; for each asked name, where it is defined (-1: nowhere) and whether it is
+        still the empty exercise.
+
+        `helpers` is the source of the operations that the assignment allows, by concept; `shut` names the operations
+        that are not there.
+        """
+        if len(source) > wire.MAX_SOURCE:
+            raise Unreadable(f"the file is {len(source) / 1e6:.0f} MB; at most {wire.MAX_SOURCE / 1e6:.0f} MB are read")
+        texts = [[name, text.encode()] for name, text in (helpers or {}).items()]
+        kind, values = self._ask(far.OPEN, source, suffix, texts, list(shut), list(asked), seconds=max(self.limits.seconds, 5))
+        if kind == far.REFUSED:
+            raise Unreadable(_text(values[0]))
+        try:
+            return {str(name): (int(at), bool(untouched)) for name, at, untouched in values[0]}
+        except (TypeError, ValueError):
+            raise self._end("crashed", "the process answered out of order") from None
+
+    def load(self, name: str, *, everything: bool = True) -> Candidate:
+        """Run the cells up to the definition of `name`, and return the function; `LookupError` where it is none.
+
+        With `everything` false only definitions and imports are run.
+        """
+        kind, values = self._ask(far.LOAD, name, everything, seconds=self.limits.seconds)
+        if kind == far.REFUSED:
+            raise LookupError(_text(values[0]))
+        errors = [_text(line) for line in values[0]] if values and isinstance(values[0], list) else []
+        return Candidate(self, name, errors)
+
+    @property
+    def output(self) -> str:
+        """What was printed so far, cut after 64 KiB, with control characters taken out."""
+        text = self._kept.decode("utf-8", "replace")
+        text = "".join(c for c in text if c.isprintable() or c in "\n\t")
+        left = self._printed - len(self._kept)
+        return text + (f"\n… and {left} bytes more" if left else "")
+
+    def take_output(self) -> str:
+        """What was printed since the last time."""
+        text = self.output
+        self._kept.clear()
+        self._printed = 0
+        return text
+
+    def close(self) -> None:
+        """Kill the process. A worker that has ended in any way is closed already."""
+        for end in (self._line, self._fate):
+            end.close()
+        if self._output >= 0:
+            os.close(self._output)
+            self._output = -1
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- one question, one answer --------------------------------------------------------------------------------
+
+    def _ask(self, kind: int, *values: Any, seconds: float) -> tuple[int, list[Any]]:
+        if self.dead:
+            raise self.dead
+        self._number += 1
+        body = wire.encode(*values)
+        deadline = time.monotonic() + seconds
+        frame = wire.header(kind, self._number, len(body)) + body
+        self._send(frame, deadline, seconds)
+        return self._receive(self._number, deadline, seconds)
+
+    def _send(self, frame: bytes, deadline: float, seconds: float) -> None:
+        left = memoryview(frame)
+        while left:
+            try:
+                left = left[self._line.send(left) :]
+            except BlockingIOError:
+                self._poll.modify(self._line, select.POLLOUT)
+                self._wait(deadline, seconds)
+                self._poll.modify(self._line, select.POLLIN)
+            except OSError:
+                raise self._died() from None
+
+    def _receive(self, number: int, deadline: float, seconds: float = 60) -> tuple[int, list[Any]]:
+        try:
+            kind, said, length = wire.open_header(self._exactly(wire.HEADER.size, deadline, seconds))
+            if said != number:
+                raise wire.WireError("out of step")
+            return kind, wire.decode(self._exactly(length, deadline, seconds))
+        except wire.WireError as error:
+            raise self._end("crashed", f"the process answered out of order ({error})") from None
+
+    def _exactly(self, length: int, deadline: float, seconds: float) -> bytes:
+        raw = bytearray()
+        while len(raw) < length:
+            try:
+                piece = self._line.recv(min(length - len(raw), 1 << 20))
+            except BlockingIOError:
+                self._wait(deadline, seconds)
+                continue
+            except OSError:
+                piece = b""
+            if not piece:
+                raise self._died()
+            raw += piece
+        return bytes(raw)
+
+    def _wait(self, deadline: float, seconds: float) -> None:
+        """Sleep until the line moves, emptying the pipe of printed text meanwhile; end the worker at the deadline."""
+        while True:
+            left = deadline - time.monotonic()
+            ready = self._poll.poll(1000 * left) if left > 0 else []
+            if left <= 0 or not ready:
+                if deadline - time.monotonic() <= 0:
+                    raise self._end("timed out", f"no answer within {seconds:g} s")
+                continue
+            moved = False
+            for handle, event in ready:
+                if handle == self._output:
+                    self._drain(event)
+                else:
+                    moved = True
+            if moved:
+                return
+
+    def _drain(self, event: int = select.POLLIN) -> None:
+        piece = b""
+        if event & select.POLLIN:
+            try:
+                piece = os.read(self._output, 1 << 16)
+            except BlockingIOError:
+                return
+        if not piece:
+            self._poll.unregister(self._output)
+            return
+        self._printed += len(piece)
+        self._kept += piece[: max(0, KEEP_OUTPUT - len(self._kept))]
+
+    def _end(self, status: str, sentence: str) -> Stopped:
+        """Kill the worker and keep the reason: every later question gets the same answer."""
+        for _ in range(16):  # what was printed last may say why
+            try:
+                if not select.select([self._output], [], [], 0)[0]:
+                    break
+                self._drain()
+            except (OSError, KeyError, ValueError):
+                break
+        self.dead = Stopped(status, sentence)
+        self.close()
+        return self.dead
+
+    def _died(self) -> Stopped:
+        """The line is closed: ask the keeper how the process ended."""
+        self._fate.settimeout(5)
+        try:
+            raw = self._fate.recv(far.FATE.size, socket.MSG_WAITALL)
+            status, peak = far.FATE.unpack(raw)
+        except (OSError, ValueError, TimeoutError) as error:
+            return self._end("crashed", f"the process ended, and nothing is known about how ({type(error).__name__})")
+        except Exception:
+            return self._end("crashed", "the process closed its line")
+        self.peak_memory = peak << 10
+        if os.WIFEXITED(status):
+            return self._end("crashed", f"the process ended by itself, with exit code {os.WEXITSTATUS(status)}")
+        number = os.WTERMSIG(status)
+        if number == getattr(signal, "SIGXCPU", -1):
+            return self._end("timed out", "the limit on processor time was reached")
+        if number == signal.SIGKILL:
+            return self._end("out of memory", "the system killed the process, most likely for its use of memory")
+        name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
+        return self._end("crashed", f"the process was ended by {name}" + (" (a wrong memory access)" if number == signal.SIGSEGV else ""))
+
+
+@dataclass
+class Candidate:
+    """One function of a submission, callable like a local one.
+
+    It raises what the function raised (the built-in exception of that kind), changes the arguments that the function
+    changed, and raises `vidlearn.judge.Stopped` when the process is gone or its time is up.
+    """
+
+    worker: Worker
+    name: str
+    load_errors: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    error: str = ""
+
+    @property
+    def __name__(self) -> str:
+        return self.name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        limits = self.worker.limits
+        left = limits.total - self.seconds
+        if left <= 0:
+            raise self.worker.dead or self.worker._end("timed out", f"all calls together took more than {limits.total:g} s")
+        start = time.monotonic()
+        try:
+            kind, values = self.worker._ask(
+                far.CALL, args, [(name, value) for name, value in kwargs.items()], seconds=min(limits.seconds, left)
+            )
+        finally:
+            self.seconds += time.monotonic() - start
+        try:
+            if kind == far.RAISED:
+                known, sentence, story = values
+            else:
+                answer, changed = values
+        except ValueError:
+            raise self.worker._end("crashed", "the process answered out of order") from None
+        if kind == far.RAISED:
+            raise self._raised(_text(known), _text(sentence), _text(story))
+        if kind != far.ANSWER:
+            raise self.worker._end("crashed", "the process answered out of order")
+        given = [*args, *kwargs.values()]
+        try:
+            for i, value in changed:
+                if isinstance(given[i], np.ndarray) and isinstance(value, np.ndarray) and given[i].shape == value.shape:
+                    np.copyto(given[i], value, casting="no")
+        except (TypeError, ValueError, IndexError):
+            raise self.worker._end("crashed", "the process answered out of order") from None
+        return answer
+
+    def _raised(self, known: str, sentence: str, story: str) -> BaseException:
+        self.error = self.error or story or sentence
+        if known == "MemoryError":
+            return self.worker._end("out of memory", f"asked for more than the {self.worker.limits.memory / 2**30:g} GiB allowed")
+        kind: Callable[..., BaseException] | None = getattr(builtins, known, None)
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            return RuntimeError(sentence or f"raised {known}")
+        message = sentence.removeprefix(f"{known}: ").removeprefix(known)
+        try:
+            return kind(message)
+        except TypeError:  # UnicodeDecodeError and its like want more than a message
+            return RuntimeError(sentence)
+
+
+def _text(value: Any) -> str:
+    """A line that a student's process sent, made harmless to show."""
+    return "".join(c for c in value if c.isprintable() or c in "\n\t") if isinstance(value, str) else ""

@@ -1,0 +1,230 @@
+"""A submission as a row of cells, run just far enough that one asked function can be called.
+
+Everything here runs inside the worker, on text that a stranger wrote. It stands alone: standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import json
+import linecache
+import re
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+__all__ = ["Submission", "Unreadable"]
+
+_MAGIC = re.compile(r"^(\s*)(%|!|\?|[\w.]+\?{1,2}\s*$).*$")
+_PERCENT = re.compile(r"^# %%.*$", re.M)
+_NOT_PYTHON = ("bash", "sh", "html", "HTML", "javascript", "js", "latex", "markdown", "svg", "writefile", "perl", "ruby", "script")
+
+
+class Unreadable(Exception):
+    """The file is not a notebook or a Python file; the sentence says what is wrong with it."""
+
+
+class Submission:
+    """Cells of a notebook or a Python file, and the namespace they fill as far as they have been run.
+
+    To grade a function, the cells are run in order up to its definition and no further: what a later cell redefines
+    or breaks has not happened yet. A statement that raises is recorded and the next one runs. Names that the function
+    uses and that only a later cell defines are then taken from there.
+    """
+
+    def __init__(self, raw: bytes, suffix: str) -> None:
+        sources = _notebook(raw) if suffix == ".ipynb" else _module(raw)
+        self.errors: list[str] = []
+        self.statements: list[tuple[str, ast.stmt]] = []
+        for number, source in enumerate(sources, 1):
+            self._parse(number, source, f"cell {number}" if len(sources) > 1 else "the file")
+        if self.errors and not self.statements:
+            raise Unreadable(self.errors[0])
+        self.ran = 0
+        module = types.ModuleType("__main__" if suffix == ".ipynb" else "submission")
+        sys.modules[module.__name__] = module
+        self.names: dict[str, Any] = vars(module)
+
+    def _parse(self, number: int, source: str, place: str) -> None:
+        text = source
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            text = _without_magics(source)
+            try:
+                tree = ast.parse(text)
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+                self.errors.append(f"{place}{line}: {type(error).__name__}: {getattr(error, 'msg', None) or error}")
+                return
+        name = f"<{place}>"
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+        self.statements += [(name, statement) for statement in tree.body]
+
+    def position(self, name: str) -> int:
+        """The index of the statement that defines `name`, -1 if none does.
+
+        The last definition counts, as it does in Python; but a definition that only says "to do" (a duplicated
+        exercise cell) does not hide an answer.
+        """
+        found = [i for i, (_, statement) in enumerate(self.statements) if name in _bound(statement)]
+        answered = [i for i in found if not _is_stub(self.statements[i][1])]
+        return (answered or found or [-1])[-1]
+
+    def untouched(self, name: str) -> bool:
+        """Whether `name` is missing, or still the exercise's empty body."""
+        at = self.position(name)
+        return at < 0 or _is_stub(self.statements[at][1])
+
+    def load(self, name: str, everything: bool = True) -> Callable[..., Any]:
+        """Run what is needed to call `name` and return it.
+
+        With `everything` false only imports, definitions and assignments of constants are run: the way back in when
+        a cell ends the process or never ends.
+        """
+        at = self.position(name)
+        while self.ran <= at:
+            where, statement = self.statements[self.ran]
+            self.ran += 1
+            if everything or _is_harmless(statement):
+                self._run(where, statement)
+        function = self.names.get(name)
+        if not callable(function):
+            last = self.errors[-1] if self.errors else "its definition did not run"
+            raise LookupError(f"{name} is not a function here: {last}")
+        self._fill_in(function)
+        return function
+
+    def _run(self, where: str, statement: ast.stmt) -> None:
+        try:
+            exec(compile(ast.Module([statement], []), where, "exec"), self.names)
+        except BaseException as error:  # exit() in a cell is no reason to stop either
+            self.errors.append(f"{where.strip('<>')}, line {_line(error, where) or statement.lineno}: {describe(error)}")
+
+    def _fill_in(self, function: Callable[..., Any]) -> None:
+        """Run the later definitions of names that are used and not there, until none is missing or none is found."""
+        tried: set[int] = set()
+        while True:
+            missing = {name for name in self._used(function) if name not in self.names and not hasattr(builtins, name)}
+            later = [
+                i for i in range(self.ran, len(self.statements))
+                if i not in tried and _is_harmless(self.statements[i][1]) and _bound(self.statements[i][1]) & missing
+            ]
+            if not later:
+                return
+            tried.update(later)
+            for i in later:
+                self._run(*self.statements[i])
+
+    def _used(self, function: Callable[..., Any]) -> set[str]:
+        """Names that a function, and the functions of this submission that it names, look up globally."""
+        names: set[str] = set()
+        seen: set[int] = set()
+        stack = [getattr(function, "__code__", None)]
+        while stack:
+            code = stack.pop()
+            if not isinstance(code, types.CodeType) or id(code) in seen:
+                continue
+            seen.add(id(code))
+            fresh = set(code.co_names) - names
+            names |= fresh
+            stack += [const for const in code.co_consts if isinstance(const, types.CodeType)]
+            stack += [getattr(self.names.get(name), "__code__", None) for name in fresh]
+        return names
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line, whatever its own methods do."""
+    try:
+        text = str(error).strip().splitlines()
+    except BaseException:
+        text = []
+    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
+
+
+def _line(error: BaseException, where: str) -> int | None:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == where]
+    return lines[0] if lines else None
+
+
+def _notebook(raw: bytes) -> list[str]:
+    try:
+        data = json.loads(raw.decode("utf-8-sig"))
+        sheets = data["worksheets"] if "worksheets" in data else [data]
+        cells = [cell for sheet in sheets for cell in sheet["cells"]]
+        sources = [cell.get("source", cell.get("input", "")) for cell in cells if cell["cell_type"] == "code"]
+        return ["".join(source) for source in sources]
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"the file is not text: {error.reason} at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"the file is not a notebook: {error.msg} at line {error.lineno}; was it cut off?") from None
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError, MemoryError) as error:
+        raise Unreadable(f"the file is JSON, but not a notebook ({describe(error)})") from None
+
+
+def _module(raw: bytes) -> list[str]:
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"the file is not text: {error.reason} at byte {error.start}") from None
+    if "\0" in text:
+        raise Unreadable("the file is not Python: it holds a null byte")
+    marks = [m.start() for m in _PERCENT.finditer(text)]
+    if not marks:
+        return [text]
+    # blank lines in front, so that line numbers stay those of the file
+    pieces = [(a, text[a:b]) for a, b in zip([0, *marks], [*marks, len(text)], strict=True)]
+    return ["\n" * text.count("\n", 0, at) + piece for at, piece in pieces if piece.strip()]
+
+
+def _without_magics(source: str) -> str:
+    """IPython's own lines made harmless: ``%matplotlib inline``, ``!pip …``, ``array?``; a foreign cell made empty."""
+    first = source.lstrip().split("\n", 1)[0]
+    if first.startswith("%%") and first[2:].split(" ")[0] in _NOT_PYTHON:
+        return ""
+    return "\n".join(_MAGIC.sub(r"\1pass", line) for line in source.split("\n"))
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """The names that a top-level statement binds."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
+    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+    if isinstance(statement, ast.If | ast.Try | ast.With):
+        return set().union(*(_bound(inner) for inner in _inside(statement)), set())
+    return set()
+
+
+def _inside(statement: ast.stmt) -> Iterator[ast.stmt]:
+    for field in ("body", "orelse", "finalbody"):
+        yield from getattr(statement, field, [])
+    for handler in getattr(statement, "handlers", []):
+        yield from handler.body
+
+
+def _is_stub(statement: ast.stmt) -> bool:
+    """A function whose body is a docstring and ``pass``, ``...`` or ``raise NotImplementedError``."""
+    if not isinstance(statement, ast.FunctionDef):
+        return False
+    for inner in statement.body:
+        if isinstance(inner, ast.Pass) or (isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Constant)):
+            continue
+        if isinstance(inner, ast.Raise) and inner.exc is not None and "NotImplementedError" in ast.dump(inner.exc):
+            continue
+        return False
+    return True
+
+
+def _is_harmless(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
+        return True
+    if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+        return not any(isinstance(node, ast.Call | ast.Await | ast.ListComp | ast.Subscript) for node in ast.walk(statement.value))
+    return False

@@ -1,0 +1,305 @@
+"""The student's side: a warm process that holds no secret, forks once per submission, and serves calls on arrays.
+
+Started by `vidlearn.sandbox` as ``python -I -S -B worker.py`` with an empty environment, never forked from the grader::
+
+    grader      holds the tests, the expected values and the score
+      | a socket: one order and three descriptors for each submission
+    zygote      this file's `main`: NumPy imported, nothing else
+      | fork
+    keeper      waits, reports how the student's process really ended, kills it when the grader lets go
+      | own processes and network; fork
+    student     own files, limits, Landlock, seccomp; then, and only then, the submission is read
+
+The three descriptors: the line on which calls and answers travel; the pipe that takes what is printed; and the keeper's
+line to the grader, which the student's process never holds.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+
+def _beside(name: str) -> Any:
+    """Import a file beside this one, by its path: the package itself must not be importable here."""
+    spec = importlib.util.spec_from_file_location(f"_worker_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+ORDER = struct.Struct("<QQQ")  # seconds of processor, bytes of memory, which layers to try
+FATE = struct.Struct("<iQ")  # wait status, peak memory in KiB
+LAYERS = ("namespaces", "file system", "other user", "no capabilities", "no new privileges", "limits", "Landlock", "seccomp")
+READY, OPEN, LOAD, CALL, ANSWER, RAISED, REFUSED = range(1, 8)
+
+
+def main() -> None:
+    """Warm up, then fork a student's process for each order until the grader closes the line."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    folder, names = sys.argv[2], sys.argv[3:]
+    view = _beside("view")
+    sys.meta_path.insert(0, view.Packages(folder, names))
+    wire, confine, submission = _beside("wire"), _beside("confine"), _beside("submission")
+    import numpy as np
+
+    np.linalg.lstsq(np.eye(2), np.ones(2), rcond=None)
+    np.random.default_rng(0)
+    packages = tuple(path for name in names for path in Path(folder).glob(f"{name}*") if path.name in (name, f"{name}.libs"))
+    show, hidden = confine.readable(packages)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's to handle
+    gc.collect()
+    gc.freeze()
+    control.sendall(b"!")
+    while True:
+        order, handles, _, _ = socket.recv_fds(control, ORDER.size, 3)
+        if not order:
+            return
+        if os.fork() == 0:
+            control.close()
+            try:
+                _keep(ORDER.unpack(order), handles, (wire, confine, submission, view), (show, hidden))
+            finally:
+                os._exit(70)
+        for handle in handles:
+            os.close(handle)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+
+
+def _keep(order: tuple[int, int, int], handles: list[int], modules: tuple[Any, ...], paths: tuple[Any, Any]) -> None:
+    """Start the student's process in namespaces of its own, wait for it, and tell the grader how it ended."""
+    confine = modules[1]
+    calls, output, fate = handles
+    held: dict[str, str] = {}
+    os.umask(0o022)
+    os.setsid()
+    for step in (confine.adopt_orphans, confine.die_with_parent):
+        try:
+            step()
+        except OSError:
+            pass
+    _layer(held, order[2], "namespaces", confine.separate)
+    student = os.fork()
+    if student == 0:
+        os.close(fate)
+        try:
+            _confine(order, held, calls, output, confine, paths)
+        except BaseException:
+            traceback.print_exc(file=open(output, "w", closefd=False))
+            os._exit(71)
+        _serve(socket.socket(fileno=calls), held, *modules)
+        os._exit(0)
+    os.close(calls)
+    os.close(output)
+    watch = select.poll()
+    watch.register(fate, select.POLLIN)
+    ended = os.pidfd_open(student) if hasattr(os, "pidfd_open") else None
+    if ended is not None:
+        watch.register(ended, select.POLLIN)
+    while True:
+        done, status, used = os.wait4(student, os.WNOHANG)
+        if done:
+            break
+        if any(handle == fate for handle, _ in watch.poll(None if ended is not None else 20)):  # the grader let go
+            os.kill(student, signal.SIGKILL)
+            watch.unregister(fate)
+    _sweep(student)
+    try:
+        os.write(fate, FATE.pack(status, used.ru_maxrss))
+    except OSError:
+        pass
+    os._exit(0)
+
+
+def _sweep(group: int) -> None:
+    """Kill what outlived the student's process; with a process namespace there is nothing left to kill."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        pass
+    for _ in range(100):
+        try:
+            path = Path(f"/proc/self/task/{os.getpid()}/children")
+            for child in path.read_text().split() if path.exists() else []:
+                os.kill(int(child), signal.SIGKILL)
+            os.waitpid(-1, 0)
+        except (ChildProcessError, ProcessLookupError):
+            return
+        except OSError:
+            return
+
+
+def _layer(held: dict[str, str], wanted: int, name: str, step: Any, *arguments: Any) -> None:
+    """Try one layer and note how it went: an empty note says that it holds."""
+    if not wanted >> LAYERS.index(name) & 1:
+        held[name] = "not asked for"
+        return
+    try:
+        step(*arguments)
+        held[name] = ""
+    except OSError as error:
+        held[name] = str(error.strerror or error)
+
+
+def _confine(order: tuple[int, int, int], held: dict[str, str], calls: int, output: int, confine: Any, paths: Any) -> None:
+    """Give up everything that a student's process does not need. The order matters: each step may need the one before."""
+    seconds, memory, wanted = order
+    try:
+        confine.die_with_parent()
+    except OSError:
+        pass
+    os.setpgid(0, 0)
+    show, hidden = paths
+    _layer(held, wanted, "limits", confine.limit, seconds, memory)  # first, while /proc still tells what is in use
+    if held["namespaces"]:
+        held["file system"] = held["namespaces"]
+    else:
+        _layer(held, wanted, "file system", confine.empty_root, show, hidden)
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    _close_all_but(calls)
+    sys.stdin = open(0, closefd=False)
+    sys.stdout = open(1, "w", buffering=1 << 13, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    inside = not held["file system"]
+    reachable = inside or all(os.stat(parent).st_mode & 1 for path in show for parent in Path(path).parents)
+    if os.geteuid():
+        held["other user"] = "" if inside else "only root can change to another user"
+    elif reachable:
+        _layer(held, wanted, "other user", confine.step_down, os.getppid() if os.getpid() == 1 else os.getpid())
+        try:
+            confine.die_with_parent()  # a change of user clears it
+        except OSError:
+            pass
+    else:
+        held["other user"] = "the interpreter lies in a folder that only root can enter"
+    _layer(held, wanted, "no capabilities", confine.drop_capabilities)
+    _layer(held, wanted, "no new privileges", confine.no_new_privileges)
+    if inside:
+        show, hidden = ["/"], []
+    _layer(held, wanted, "Landlock", confine.landlock, show, hidden, ["/tmp"] if inside else [])
+    _layer(held, wanted, "seccomp", confine.seccomp)
+
+
+def _close_all_but(keep: int) -> None:
+    os.closerange(3, keep)
+    os.closerange(keep + 1, 1 << 12)
+
+
+# ------------------------------------------------------------------------------------------ serving
+
+
+def _serve(line: socket.socket, held: dict[str, str], wire: Any, confine: Any, submission: Any, view: Any) -> None:
+    """Answer the grader's frames until it closes the line. From here on a stranger's code runs in this process."""
+    del confine
+    speak = _Line(line, wire)
+    speak.say(READY, 0, [[name, held[name]] for name in LAYERS])
+    work: Any = None
+    function: Any = None
+    while True:
+        kind, number, values = speak.hear()
+        try:
+            if kind == CALL:
+                speak.say(*_call(function, number, values, wire, submission))
+            elif kind == OPEN:
+                raw, suffix, helpers, shut, asked = values
+                view.View({name: source.decode() for name, source in helpers}, set(shut)).install()
+                work = submission.Submission(raw, suffix)
+                speak.say(ANSWER, number, [[n, work.position(n), work.untouched(n)] for n in asked], work.errors[:20])
+            elif kind == LOAD:
+                name, everything = values
+                before = len(work.errors)
+                function = work.load(name, everything)
+                speak.say(ANSWER, number, work.errors[before:][:20])
+        except (submission.Unreadable, LookupError) as error:
+            speak.say(REFUSED, number, str(error.args[0] if error.args else error))
+        finally:
+            _flush()
+
+
+def _call(function: Any, number: int, values: list[Any], wire: Any, submission: Any) -> tuple[Any, ...]:
+    """One call of the student's function: its answer, and the arguments that it changed."""
+    import numpy as np
+
+    positional, keywords = values
+    given = [*positional, *(value for _, value in keywords)]
+    before = [value.tobytes() if isinstance(value, np.ndarray) and value.flags.writeable else None for value in given]
+    try:
+        answer = function(*positional, **dict(keywords))
+    except BaseException as error:
+        known = next((c.__name__ for c in type(error).__mro__ if c.__module__ == "builtins"), "Exception")
+        try:
+            story = traceback.format_exception(type(error), error, error.__traceback__.tb_next, limit=8)
+        except BaseException:
+            story = []
+        return RAISED, number, known, submission.describe(error), "".join(story)[-4000:]
+    changed = [
+        [i, value] for i, (value, raw) in enumerate(zip(given, before, strict=True)) if raw is not None and value.tobytes() != raw
+    ]
+    return ANSWER, number, _plain(answer, wire), changed
+
+
+def _plain(value: Any, wire: Any) -> Any:
+    """The value, or a stand-in that carries its type's name where it cannot travel."""
+    try:
+        wire.encode(value)
+        return value
+    except Exception:
+        if type(value) in (list, tuple) and len(value) <= 64:
+            return type(value)(_plain(item, wire) for item in value)
+        return wire.Foreign.of(str(type(value).__name__)[:80])
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            pass
+
+
+class _Line:
+    """Frames over the socket, blocking."""
+
+    def __init__(self, line: socket.socket, wire: Any) -> None:
+        self.line, self.wire = line, wire
+
+    def hear(self) -> tuple[int, int, list[Any]]:
+        kind, number, length = self.wire.open_header(self._exactly(self.wire.HEADER.size))
+        return kind, number, self.wire.decode(self._exactly(length), layout=True)
+
+    def say(self, kind: int, number: int, *values: Any) -> None:
+        body = self.wire.encode(*values)
+        _flush()
+        self.line.sendall(self.wire.header(kind, number, len(body)) + body)
+
+    def _exactly(self, length: int) -> bytes:
+        raw = bytearray()
+        while len(raw) < length:
+            piece = self.line.recv(length - len(raw))
+            if not piece:
+                os._exit(0)
+            raw += piece
+        return bytes(raw)
+
+
+if __name__ == "__main__":
+    main()
