@@ -1,0 +1,94 @@
+"""vidlearn: a teaching library for video understanding.
+
+For each concept of the course: a NumPy reference that reads like the slide, PyTorch and CuPy fast paths by the same
+name, the properties that prove they agree, and one judge that says who is right, on which smallest input someone is
+not, and which mistake it looks like.
+
+>>> import numpy as np, vidlearn as vl
+>>> I0 = np.array([[0.0, 1.0, 2.0]])
+>>> Ix, Iy, It = vl.flow.spatiotemporal_gradients(I0, I0 - 0.5)   # the ramp moved half a pixel to the right
+>>> vl.flow.normal_flow(Ix, Iy, It)[0, :, 0]
+array([0.5, 0.5, 0.5])
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from vidlearn.operation import Operation, find
+
+if TYPE_CHECKING:
+    from vidlearn.judge import Verdict
+
+__version__ = "0.1.0"
+
+#: the concepts, in the order of the course; each is a folder
+CONCEPTS = ("flow",)
+_MODULES = (*CONCEPTS, "video", "judge", "arrays", "cuda_on_cpu", "compare", "grade", "sandbox")
+
+__all__ = ["CONCEPTS", "Operation", "check", "operation", "operations"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"vidlearn.{name}")
+    raise AttributeError(f"module 'vidlearn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
+
+
+def operations() -> dict[str, Operation]:
+    """Return every operation by its full name, in the order it is taught."""
+    found = {}
+    for concept in CONCEPTS:
+        for value in vars(importlib.import_module(f"vidlearn.{concept}")).values():
+            if isinstance(value, Operation):
+                found[value.name] = value
+    return found
+
+
+def operation(name: str) -> Operation:
+    """Return the operation called `name`, such as ``"flow.warp"`` or just ``"warp"``."""
+    return find(name, operations())
+
+
+def check(function: Callable[..., Any], name: str | None = None, *, seed: int = 0, examples: int = 25) -> Verdict:
+    """Judge your own function against the operation of the same name; in a notebook the verdict shows as a card.
+
+    Parameters
+    ----------
+    function
+        Your implementation, with the operation's arguments in the operation's order.
+    name
+        The operation, if the function is called something else.
+    seed, examples
+        Which inputs are drawn, and how many of each family.
+
+    Examples
+    --------
+    >>> def normal_flow(Ix, Iy, It):
+    ...     return np.zeros(Ix.shape + (2,))
+    >>> import numpy as np
+    >>> print(check(normal_flow).status)
+    wrong
+    """
+    from dataclasses import replace
+
+    from vidlearn.judge import judge
+
+    if not callable(function):
+        raise TypeError(
+            f"function: expected a function, got {type(function).__name__}; write check(normal_flow), without parentheses after the name"
+        )
+    called = name or getattr(function, "__name__", "")
+    if called in ("", "<lambda>"):
+        raise ValueError(
+            "name: the function has no name of its own; say which operation it is: check(f, 'normal_flow')"
+        )
+    target = operation(called)
+    verdict = judge(function, target, seed=seed, examples=examples)
+    return replace(verdict, replay=f"vl.check({target.short}, seed={seed})")

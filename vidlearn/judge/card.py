@@ -1,0 +1,90 @@
+"""The verdict's face in a notebook: a card with heatmaps, in plain HTML that needs no script and no network."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from vidlearn.judge.verdict import Verdict
+
+__all__ = ["card", "heatmap"]
+
+MOST = 16  # rows and columns of a heatmap
+_COLORS = {"right": "#1a7f37", "wrong": "#b42318", "not attempted": "#6b7280"}
+_STYLE = (
+    "font:14px/1.5 system-ui,sans-serif;color:#1f2328;background:#fff;border:1px solid #d0d7de;border-left:6px solid {color};"
+    "border-radius:6px;padding:10px 14px;margin:6px 0;max-width:60em"
+)
+
+
+def card(verdict: Verdict) -> str:
+    """Return the verdict as self-contained HTML."""
+    color = _COLORS.get(verdict.status, "#9a6700")
+    held = sum(row.held for row in verdict.rows)
+    tally = f" · {held} of {len(verdict.rows)} hold" if verdict.rows else ""
+    out = [
+        f'<div class="vidlearn-verdict" style="{_STYLE.format(color=color)}">',
+        f'<div><b style="color:{color}">{html.escape(verdict.status)}</b> <code>{html.escape(verdict.operation)}</code>'
+        f'<span style="color:#57606a">{tally} · seed {verdict.seed}</span></div>',
+        '<table style="border-collapse:collapse;margin:6px 0 0;background:transparent;font-size:inherit;color:inherit">',
+    ]
+    for title, body in verdict._facts(hints=0):
+        lines = "<br>".join(map(html.escape, body.split("\n")))
+        style = "font-family:ui-monospace,monospace;font-size:13px;" if title in ("smallest", "", "again") else ""
+        out.append(_row(title, f'<span style="{style}">{lines}</span>'))
+    if verdict.mistake:
+        for i, hint in enumerate(verdict.mistake.hints):  # folded: the next hint only when asked for
+            out.append(
+                _row(
+                    "",
+                    f'<details style="color:inherit"><summary style="cursor:pointer">hint {i + 1} of {len(verdict.mistake.hints)}</summary>{html.escape(hint)}</details>',
+                )
+            )
+    out.append("</table>")
+    if verdict.counterexample and verdict.counterexample.pictures:
+        titles = ("expected", "got", "difference")
+        maps = [heatmap(a, t) for a, t in zip(verdict.counterexample.pictures, titles, strict=True)]
+        out.append(f'<div style="display:flex;flex-wrap:wrap;gap:18px;margin-top:8px">{"".join(maps)}</div>')
+    return "".join([*out, "</div>"])
+
+
+def _row(title: str, body: str) -> str:
+    cell = "border:0;padding:2px 12px 2px 0;vertical-align:top;text-align:left;background:transparent"
+    return f'<tr style="background:transparent"><th style="{cell};font-weight:600;white-space:nowrap;color:#57606a">{html.escape(title)}</th><td style="{cell};white-space:normal">{body}</td></tr>'
+
+
+def heatmap(values: Any, title: str) -> str:
+    """Return a small array as a table of colored numbers, blue below zero and orange above."""
+    values = np.asarray(values, dtype=float)
+    while values.ndim > 2:  # stack further components side by side
+        values = np.concatenate([values[..., i] for i in range(values.shape[-1])], axis=-1)
+    values = np.atleast_2d(values)
+    cut = values[:MOST, :MOST]
+    finite = np.abs(cut[np.isfinite(cut)])
+    top = finite.max() if finite.size and finite.max() > 0 else 1.0
+    rows = "".join("<tr>" + "".join(_cell(v, top) for v in line) + "</tr>" for line in cut)
+    more = (
+        ""
+        if cut.shape == values.shape
+        else f" (first {cut.shape[0]}×{cut.shape[1]} of {values.shape[0]}×{values.shape[1]})"
+    )
+    return (
+        f'<figure style="margin:0"><figcaption style="color:#57606a;font-size:12px">{html.escape(title + more)}</figcaption>'
+        f'<table style="border-collapse:collapse;font:11px ui-monospace,monospace">{rows}</table></figure>'
+    )
+
+
+def _cell(value: float, top: float) -> str:
+    if not np.isfinite(value):
+        color, text = "#e5e7eb", str(value)
+    else:
+        strength = min(abs(value) / top, 1.0)
+        red, green, blue = (213, 94, 0) if value > 0 else (0, 114, 178)
+        mix = [round(255 - strength * 0.75 * (255 - c)) for c in (red, green, blue)]
+        color, text = f"rgb({mix[0]},{mix[1]},{mix[2]})", f"{value:.3g}"
+    return (
+        f'<td style="background:{color};color:#111;border:1px solid #fff;padding:2px 5px;text-align:right">{text}</td>'
+    )

@@ -1,0 +1,118 @@
+"""Comparing an answer with the expected one: exact kind and shape first, then every element within the tolerance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vidlearn.judge.bank import Case
+from vidlearn.judge.candidate import Outcome
+from vidlearn.signature import ArraySpec
+from vidlearn.spec import Spec
+
+__all__ = ["Difference", "first_difference", "form_problem", "same"]
+
+_AXIS_NAMES = {"H": "y", "W": "x", "T": "t", "C": "channel", "D": "displacement", "P": "parameter"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where an answer first differs, in words, with the expected and the given value.
+
+    With nothing expected, `got` is a sentence about the answer as a whole: "returns shape (1, 1); …".
+    """
+
+    where: str
+    expected: str
+    got: str
+
+
+def form_problem(outcome: Outcome, expected: tuple[np.ndarray, ...], dtype: str, strict: bool) -> str:
+    """Say what is wrong with the kind, shape or type of an answer, or return an empty string."""
+    if outcome.problem:
+        return outcome.problem
+    if len(outcome.answers) != len(expected):
+        return f"returns {len(outcome.answers)} arrays; expected {len(expected)}"
+    for got, want in zip(outcome.answers, expected, strict=True):
+        if got.shape != want.shape:
+            return f"returns shape {got.shape}; expected {want.shape}"
+        if want.dtype.kind == "b" and got.dtype.kind != "b":
+            return f"returns dtype {got.dtype}; expected a mask of dtype bool"
+        if want.dtype.kind != "b" and got.dtype.kind == "b":
+            return "returns a mask of dtype bool; expected numbers"
+        if strict and want.dtype.kind == "f" and str(got.dtype) != ("float32" if dtype == "bfloat16" else dtype):
+            return f"returns dtype {got.dtype}; expected {dtype}, as its inputs have"
+    return ""
+
+
+def _wrong(got: np.ndarray, want: np.ndarray, tolerance: Any, defined: np.ndarray | None) -> np.ndarray:
+    """Mask of the elements that are not right: written as ``not (error <= tolerance)``, so that NaN is wrong."""
+    with np.errstate(all="ignore"):
+        got = got.astype(np.float64) if got.dtype.kind != "b" else got
+        equal = (got == want) | (np.isnan(got) & np.isnan(want)) if want.dtype.kind == "f" else got == want
+        close = np.abs(got - want) <= tolerance if want.dtype.kind == "f" else equal
+    wrong = ~(equal | (close & np.isfinite(want)))
+    if defined is not None:
+        wrong &= defined.reshape(defined.shape + (1,) * (wrong.ndim - defined.ndim))
+    return wrong
+
+
+def first_difference(
+    outcome: Outcome, case: Case, spec: Spec, axes: tuple[ArraySpec, ...], dtype: str, strict: bool
+) -> Difference | None:
+    """Return the first element that is not right, or None. The form must have been checked."""
+    for k, (got, want) in enumerate(zip(outcome.answers, case.expected, strict=True)):
+        allowed = spec.tolerance.allowed(want, case.inputs, dtype, strict)
+        masked = case.defined if want.ndim else None
+        wrong = _wrong(got, want, allowed, masked)
+        if wrong.any():
+            index = tuple(int(i) for i in np.argwhere(wrong)[0])
+            names = axes[min(k, len(axes) - 1)].axes if axes else ()
+            return _describe(got, want, index, names, spec, k, several=len(case.expected) > 1)
+    return None
+
+
+def _describe(
+    got: np.ndarray, want: np.ndarray, index: tuple[int, ...], axes: tuple[str, ...], spec: Spec, k: int, several: bool
+) -> Difference:
+    head = ""
+    if several:
+        head = spec.outputs[k] if k < len(spec.outputs) else f"output {k}"
+    if spec.components and want.ndim and want.shape[-1] == len(spec.components):
+        label = f"({', '.join(spec.components)}) = "
+        index = index[:-1]
+        expected, given = (label + "(" + ", ".join(map(_number, x[index])) + ")" for x in (want, got))
+    else:
+        expected, given = _number(want[index]), _number(got[index])
+    names = [_AXIS_NAMES.get(a.lstrip("*"), f"axis {i}") for i, a in enumerate(axes)]
+    if len(names) < len(index):  # a starred axis stands for none or several
+        names = [f"axis {i}" for i in range(len(index))]
+    place = ", ".join(f"{n}={i}" for n, i in zip(names, index, strict=False))
+    where = " ".join(w for w in (head, f"at {place}" if place else "") if w)
+    return Difference(where, expected, given)
+
+
+def _number(value: Any) -> str:
+    return f"{value + 0:.6g}" if np.asarray(value).dtype.kind != "b" else str(bool(value))  # + 0: no "-0"
+
+
+def same(a: Outcome, b: Outcome, case: Case, spec: Spec) -> bool:
+    """Whether two outcomes are the same answer; an exception is an answer, recognized by its class."""
+    if a.problem or b.problem:
+        return bool(a.problem and b.problem and a.error == b.error)
+    if [x.shape for x in a.answers] != [x.shape for x in b.answers]:
+        return False
+    for i, (x, y) in enumerate(zip(a.answers, b.answers, strict=True)):
+        want = y if y.dtype.kind != "f" else y.astype(np.float64)
+        if (x.dtype.kind == "b") != (want.dtype.kind == "b"):
+            return False
+        finite = np.abs(want[np.isfinite(want)]) if want.dtype.kind == "f" else np.empty(0)
+        allowed = spec.tolerance.allowed(want, case.inputs, "float32", False) + spec.tolerance.loose * (
+            finite.max() if finite.size else 0
+        )
+        fits = case.defined is not None and want.ndim and want.shape[: case.defined.ndim] == case.defined.shape
+        if i < len(case.expected) and _wrong(x, want, allowed, case.defined if fits else None).any():
+            return False
+    return True

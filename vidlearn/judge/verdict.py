@@ -1,0 +1,202 @@
+"""The verdict: plain data with three faces (text, a card in a notebook, JSON)."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Counterexample", "Named", "Row", "Verdict"]
+
+READABLE = 64  # arrays with more elements than this are shown by shape and range
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that was looked at: a case family, a law, or the form of the answer."""
+
+    kind: str
+    name: str
+    held: bool
+    detail: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name, with a word before it that says it is a family of cases."""
+        return f"cases: {self.name}" if self.kind == "case" else self.name
+
+
+@dataclass(frozen=True)
+class Named:
+    """The mistake that an answer looks like, with its hints from the gentlest to the plainest."""
+
+    name: str
+    hints: list[str]
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """The smallest input found on which the answer is wrong."""
+
+    breaks: str
+    inputs: dict[str, Any]
+    where: str
+    expected: str
+    got: str
+    pictures: tuple[Any, ...] = field(default=(), compare=False)  # expected, got, difference, as arrays
+
+    def paste(self) -> dict[str, str]:
+        """Return each argument as Python that can be pasted."""
+        return {name: _literal(value) for name, value in self.inputs.items()}
+
+
+def _literal(value: Any) -> str:
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    if value.size > READABLE:
+        return f"an array of shape {value.shape}, from {np.nanmin(value):.4g} to {np.nanmax(value):.4g}"
+    return f"np.array({value.tolist()!r})"
+
+
+def _line(value: str) -> str:
+    return value.removeprefix("np.array(").removesuffix(")") if value.startswith("np.array(") else value
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge found about one implementation.
+
+    Attributes
+    ----------
+    status
+        ``"right"``, ``"wrong"``, ``"not attempted"``, or the word a sandbox gave (``"timed out"``, ``"crashed"``, …).
+    rows
+        Everything that was looked at, whether it held, and what broke.
+    counterexample, mistake
+        The smallest failing input, and the named mistake that explains every probed answer, if one does.
+    """
+
+    operation: str
+    backend: str = "numpy"
+    device: str = "cpu"
+    dtype: str = "float64"
+    seed: int = 0
+    status: str = "wrong"
+    rows: list[Row] = field(default_factory=list)
+    counterexample: Counterexample | None = None
+    mistake: Named | None = None
+    notes: list[str] = field(default_factory=list)
+    stopped: str = ""
+    replay: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Whether everything held."""
+        return self.status == "right"
+
+    @property
+    def score(self) -> float:
+        """The share of case families and laws that hold; 0 unless at least one case family does."""
+        judged = [row for row in self.rows if row.kind != "form"]
+        if self.stopped or not any(row.held for row in judged if row.kind == "case"):
+            return 0.0
+        return sum(row.held for row in judged) / len(judged)
+
+    def hint(self, number: int = 1) -> str:
+        """Return hint `number` of the mistake it looks like, from 1; the next one only when you ask for it."""
+        if not self.mistake or not 1 <= number <= len(self.mistake.hints):
+            return "there is no further hint"
+        return self.mistake.hints[number - 1]
+
+    # -- faces ---------------------------------------------------------------------------------------------------
+
+    def text(self, hints: int = 1) -> str:
+        """Return the verdict for a terminal, with the first `hints` hints."""
+        held = [row for row in self.rows if row.held]
+        head = f"{self.status}   {self.operation}"
+        if self.rows:
+            head += f"   {len(held)} of {len(self.rows)} hold"
+        where = (
+            ""
+            if (self.backend, self.dtype) == ("numpy", "float64")
+            else f"   {self.backend} {self.device} {self.dtype}"
+        )
+        lines = [f"{head}{where}   seed {self.seed}"]
+        for title, body in self._facts(hints):
+            wrapped = [
+                piece
+                for part in body.split("\n")
+                for piece in (textwrap.wrap(part, 104, subsequent_indent="  ") or [""])
+            ]
+            lines += [f"  {title:<11} {wrapped[0]}", *(f"  {'':<11} {more}" for more in wrapped[1:])]
+        return "\n".join(lines)
+
+    def _facts(self, hints: int) -> list[tuple[str, str]]:
+        """The lines of the verdict: a title of one or two words, and what there is to say."""
+        facts = []
+        held = [row.title for row in self.rows if row.held]
+        broken = [row for row in self.rows if not row.held]
+        if self.status == "not attempted":
+            facts.append(("to do", "the function raises NotImplementedError; write its body and check again"))
+        if self.stopped:
+            facts.append(("stopped", self.stopped))
+        if held:
+            facts.append(("holds", "; ".join(held)))
+        if broken:
+            facts.append(
+                (
+                    "breaks",
+                    "\n".join(row.title + (f": it {row.detail}" if row.kind == "form" else "") for row in broken),
+                )
+            )
+        if self.counterexample:
+            c = self.counterexample
+            facts.append(("smallest", "   ".join(f"{n} = {_line(v)}" for n, v in c.paste().items())))
+            facts.append(
+                ("", f"{c.where}   expected {c.expected}   got {c.got}".strip() if c.expected else f"it {c.got}")
+            )
+        if self.mistake:
+            facts.append(("looks like", self.mistake.name))
+            for i in range(min(hints, len(self.mistake.hints))):
+                facts.append((f"hint {i + 1}/{len(self.mistake.hints)}", self.mistake.hints[i]))
+        facts += [("note", note) for note in self.notes]
+        if self.replay and self.status not in ("right", "not attempted"):
+            facts.append(("again", self.replay))
+        return facts
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as plain data, ready for JSON."""
+        c = self.counterexample
+        return {
+            "operation": self.operation,
+            "backend": self.backend,
+            "device": self.device,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "status": self.status,
+            "score": round(self.score, 6),
+            "rows": [{"kind": r.kind, "name": r.name, "held": r.held, "detail": r.detail} for r in self.rows],
+            "counterexample": c
+            and {"breaks": c.breaks, "inputs": c.paste(), "where": c.where, "expected": c.expected, "got": c.got},
+            "mistake": self.mistake and {"name": self.mistake.name, "hints": list(self.mistake.hints)},
+            "notes": list(self.notes),
+            "stopped": self.stopped,
+            "replay": self.replay,
+        }
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """Return :meth:`to_dict` as JSON."""
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from vidlearn.judge.card import card
+
+        return card(self)
