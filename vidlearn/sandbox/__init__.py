@@ -124,7 +124,9 @@ class Sandbox:
         self._wanted = sum(1 << LAYERS.index(name) for name in layers)
         self._control, theirs = socket.socketpair()
         folder = Path(np.__file__).parents[1]
-        single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
+        single = dict.fromkeys(
+            ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+        )
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", far.__file__, str(theirs.fileno()), str(folder), *packages],
             env={"PATH": "/nowhere", "HOME": "/tmp", "LANG": "C.UTF-8", **single},
@@ -140,7 +142,10 @@ class Sandbox:
         if not ready:
             self._process.kill()
             assert self._process.stderr
-            raise SandboxError("the warm process did not start: " + self._process.stderr.read().decode(errors="replace")[-2000:].strip())
+            raise SandboxError(
+                "the warm process did not start: "
+                + self._process.stderr.read().decode(errors="replace")[-2000:].strip()
+            )
 
     def worker(self, limits: Limits | None = None) -> Worker:
         """Fork a confined process for one submission."""
@@ -215,7 +220,9 @@ class Worker:
         if len(source) > wire.MAX_SOURCE:
             raise Unreadable(f"the file is {len(source) / 1e6:.0f} MB; at most {wire.MAX_SOURCE / 1e6:.0f} MB are read")
         texts = [[name, text.encode()] for name, text in (helpers or {}).items()]
-        kind, values = self._ask(far.OPEN, source, suffix, texts, list(shut), list(asked), seconds=max(self.limits.seconds, 5))
+        kind, values = self._ask(
+            far.OPEN, source, suffix, texts, list(shut), list(asked), seconds=max(self.limits.seconds, 5)
+        )
         if kind == far.REFUSED:
             raise Unreadable(_text(values[0]))
         try:
@@ -269,7 +276,10 @@ class Worker:
         if self.dead:
             raise self.dead
         self._number += 1
-        body = wire.encode(*values)
+        try:
+            body = wire.encode(*values)
+        except wire.WireError as error:
+            raise Stopped("not run", f"grader error: a value cannot be sent ({error})") from None
         deadline = time.monotonic() + seconds
         frame = wire.header(kind, self._number, len(body)) + body
         self._send(frame, deadline, seconds)
@@ -374,7 +384,10 @@ class Worker:
         if number == signal.SIGKILL:
             return self._end("out of memory", "the system killed the process, most likely for its use of memory")
         name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
-        return self._end("crashed", f"the process was ended by {name}" + (" (a wrong memory access)" if number == signal.SIGSEGV else ""))
+        return self._end(
+            "crashed",
+            f"the process was ended by {name}" + (" (a wrong memory access)" if number == signal.SIGSEGV else ""),
+        )
 
 
 @dataclass
@@ -399,7 +412,9 @@ class Candidate:
         limits = self.worker.limits
         left = limits.total - self.seconds
         if left <= 0:
-            raise self.worker.dead or self.worker._end("timed out", f"all calls together took more than {limits.total:g} s")
+            raise self.worker.dead or self.worker._end(
+                "timed out", f"all calls together took more than {limits.total:g} s"
+            )
         start = time.monotonic()
         try:
             kind, values = self.worker._ask(
@@ -430,7 +445,9 @@ class Candidate:
     def _raised(self, known: str, sentence: str, story: str) -> BaseException:
         self.error = self.error or story or sentence
         if known == "MemoryError":
-            return self.worker._end("out of memory", f"asked for more than the {self.worker.limits.memory / 2**30:g} GiB allowed")
+            return self.worker._end(
+                "out of memory", f"asked for more than the {self.worker.limits.memory / 2**30:g} GiB allowed"
+            )
         kind: Callable[..., BaseException] | None = getattr(builtins, known, None)
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
             return RuntimeError(sentence or f"raised {known}")

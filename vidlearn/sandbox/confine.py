@@ -47,10 +47,10 @@ def _prctl(*arguments: int) -> int:
 # ------------------------------------------------------------------------------------------ processes
 
 
-def keep_private() -> None:
+def keep_private(private: bool = True) -> None:
     """No other process of the same user may read this one's memory or trace it."""
     _need_linux()
-    _check(_prctl(_PR_SET_DUMPABLE, 0), "dumpable")
+    _check(_prctl(_PR_SET_DUMPABLE, int(not private)), "dumpable")
 
 
 def die_with_parent() -> None:
@@ -292,7 +292,9 @@ def seccomp() -> None:
         program.append(struct.pack("<HBBI", code, yes, no, value & 0xFFFFFFFF))
 
     def refuse(name: str) -> None:
-        code = errno.ENOSYS if name in ("clone3", "io_uring_setup") else errno.EPERM  # ENOSYS: libc then tries the older call
+        code = (
+            errno.ENOSYS if name in ("clone3", "io_uring_setup") else errno.EPERM
+        )  # ENOSYS: libc then tries the older call
         step(_RETURN, 0x00050000 | code)
 
     step(_LOAD, 4)

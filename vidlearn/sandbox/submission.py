@@ -20,7 +20,21 @@ __all__ = ["Submission", "Unreadable"]
 
 _MAGIC = re.compile(r"^(\s*)(%|!|\?|[\w.]+\?{1,2}\s*$).*$")
 _PERCENT = re.compile(r"^# %%.*$", re.M)
-_NOT_PYTHON = ("bash", "sh", "html", "HTML", "javascript", "js", "latex", "markdown", "svg", "writefile", "perl", "ruby", "script")
+_NOT_PYTHON = (
+    "bash",
+    "sh",
+    "html",
+    "HTML",
+    "javascript",
+    "js",
+    "latex",
+    "markdown",
+    "svg",
+    "writefile",
+    "perl",
+    "ruby",
+    "script",
+)
 
 
 class Unreadable(Exception):
@@ -102,7 +116,9 @@ class Submission:
         try:
             exec(compile(ast.Module([statement], []), where, "exec"), self.names)
         except BaseException as error:  # exit() in a cell is no reason to stop either
-            self.errors.append(f"{where.strip('<>')}, line {_line(error, where) or statement.lineno}: {describe(error)}")
+            self.errors.append(
+                f"{where.strip('<>')}, line {_line(error, where) or statement.lineno}: {describe(error)}"
+            )
 
     def _fill_in(self, function: Callable[..., Any]) -> None:
         """Run the later definitions of names that are used and not there, until none is missing or none is found."""
@@ -110,7 +126,8 @@ class Submission:
         while True:
             missing = {name for name in self._used(function) if name not in self.names and not hasattr(builtins, name)}
             later = [
-                i for i in range(self.ran, len(self.statements))
+                i
+                for i in range(self.ran, len(self.statements))
                 if i not in tried and _is_harmless(self.statements[i][1]) and _bound(self.statements[i][1]) & missing
             ]
             if not later:
@@ -226,5 +243,7 @@ def _is_harmless(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
         return True
     if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
-        return not any(isinstance(node, ast.Call | ast.Await | ast.ListComp | ast.Subscript) for node in ast.walk(statement.value))
+        return not any(
+            isinstance(node, ast.Call | ast.Await | ast.ListComp | ast.Subscript) for node in ast.walk(statement.value)
+        )
     return False

@@ -18,8 +18,31 @@ from typing import Any
 
 __all__ = ["Packages", "View"]
 
-_QUIET = {"matplotlib", "IPython", "ipywidgets", "ipykernel", "seaborn", "plotly", "tqdm", "rich", "jupyterlab", "nbformat"}
-_SHUT = {"reference", "fast", "fast_numpy", "fast_torch", "fast_cupy", "spec", "judge", "grade", "sandbox", "compare", "cli"}
+_QUIET = {
+    "matplotlib",
+    "IPython",
+    "ipywidgets",
+    "ipykernel",
+    "seaborn",
+    "plotly",
+    "tqdm",
+    "rich",
+    "jupyterlab",
+    "nbformat",
+}
+_SHUT = {
+    "reference",
+    "fast",
+    "fast_numpy",
+    "fast_torch",
+    "fast_cupy",
+    "spec",
+    "judge",
+    "grade",
+    "sandbox",
+    "compare",
+    "cli",
+}
 
 
 class Quiet:
@@ -86,7 +109,9 @@ class _Vidlearn(types.ModuleType):
         if inside in finder.concepts:
             return importlib.import_module(f"vidlearn.{inside}")
         if name in finder.shut or name in _SHUT:
-            raise AttributeError(f"vidlearn.{inside} is not here while the exercise is graded: write it yourself, or use what the assignment allows")
+            raise AttributeError(
+                f"vidlearn.{inside} is not here while the exercise is graded: write it yourself, or use what the assignment allows"
+            )
         return Quiet()
 
 
@@ -138,4 +163,6 @@ class Packages(importlib.abc.MetaPathFinder):
         if name not in self.names:
             return None
         place = os.path.join(self.folder, name)
-        return importlib.util.spec_from_file_location(name, os.path.join(place, "__init__.py"), submodule_search_locations=[place])
+        return importlib.util.spec_from_file_location(
+            name, os.path.join(place, "__init__.py"), submodule_search_locations=[place]
+        )

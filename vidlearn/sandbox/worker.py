@@ -41,7 +41,16 @@ def _beside(name: str) -> Any:
 
 ORDER = struct.Struct("<QQQ")  # seconds of processor, bytes of memory, which layers to try
 FATE = struct.Struct("<iQ")  # wait status, peak memory in KiB
-LAYERS = ("namespaces", "file system", "other user", "no capabilities", "no new privileges", "limits", "Landlock", "seccomp")
+LAYERS = (
+    "namespaces",
+    "file system",
+    "other user",
+    "no capabilities",
+    "no new privileges",
+    "limits",
+    "Landlock",
+    "seccomp",
+)
 READY, OPEN, LOAD, CALL, ANSWER, RAISED, REFUSED = range(1, 8)
 
 
@@ -56,7 +65,9 @@ def main() -> None:
 
     np.linalg.lstsq(np.eye(2), np.ones(2), rcond=None)
     np.random.default_rng(0)
-    packages = tuple(path for name in names for path in Path(folder).glob(f"{name}*") if path.name in (name, f"{name}.libs"))
+    packages = tuple(
+        path for name in names for path in Path(folder).glob(f"{name}*") if path.name in (name, f"{name}.libs")
+    )
     show, hidden = confine.readable(packages)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's to handle
     gc.collect()
@@ -156,7 +167,9 @@ def _layer(held: dict[str, str], wanted: int, name: str, step: Any, *arguments: 
         held[name] = str(error.strerror or error)
 
 
-def _confine(order: tuple[int, int, int], held: dict[str, str], calls: int, output: int, confine: Any, paths: Any) -> None:
+def _confine(
+    order: tuple[int, int, int], held: dict[str, str], calls: int, output: int, confine: Any, paths: Any
+) -> None:
     """Give up everything that a student's process does not need. The order matters: each step may need the one before."""
     seconds, memory, wanted = order
     try:
@@ -252,7 +265,9 @@ def _call(function: Any, number: int, values: list[Any], wire: Any, submission: 
             story = []
         return RAISED, number, known, submission.describe(error), "".join(story)[-4000:]
     changed = [
-        [i, value] for i, (value, raw) in enumerate(zip(given, before, strict=True)) if raw is not None and value.tobytes() != raw
+        [i, value]
+        for i, (value, raw) in enumerate(zip(given, before, strict=True))
+        if raw is not None and value.tobytes() != raw
     ]
     return ANSWER, number, _plain(answer, wire), changed
 

@@ -1,0 +1,418 @@
+"""Grading: right answers get full marks whatever else is odd, wrong ones a reason, and one bad file never stops a batch."""
+
+import argparse
+import json
+import os
+import textwrap
+import zipfile
+
+import pytest
+
+from vidlearn import grade as grading
+from vidlearn.grade import STATUSES, Assignment, grade
+from vidlearn.grade.grading import Desk
+from vidlearn.grade.intake import Paper
+
+RIGHT = """
+def normal_flow(Ix, Iy, It):
+    squared = Ix**2 + Iy**2
+    scale = -It / np.where(squared > 0, squared, 1)
+    return np.stack([scale * Ix, scale * Iy], axis=-1)
+"""
+WRONG = RIGHT.replace("-It", "It")
+ZEROS = "def normal_flow(Ix, Iy, It):\n    return np.zeros(Ix.shape + (2,))\n"
+STUB = 'def normal_flow(Ix, Iy, It):\n    """Your turn."""\n    # YOUR CODE HERE\n    raise NotImplementedError\n'
+IMPORTS = "import numpy as np\nimport vidlearn as vl\n"
+TOML = {
+    "assignment": {"id": "01_test", "title": "Test", "time_limit": 1, "memory_limit": 256},
+    "question": [{"operation": "flow.normal_flow", "points": 10}],
+}
+
+
+def notebook(*cells, **metadata):
+    """A notebook as a student hands it in; a cell is its source, or a dict of its own."""
+    full = [
+        cell if isinstance(cell, dict)
+        else {"cell_type": "code", "id": f"c{i}", "metadata": {}, "outputs": [], "execution_count": None, "source": cell}
+        for i, cell in enumerate(cells)
+    ]  # fmt: skip
+    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": full}).encode()
+
+
+@pytest.fixture(scope="module")
+def desk():
+    with Desk(Assignment.from_dict(TOML), seed=7, examples=6) as desk:
+        yield desk
+
+
+def marked(desk, source, suffix=".py"):
+    """The one question's result of one submission."""
+    raw = source if isinstance(source, bytes) else source.encode()
+    return desk.grade(Paper("student-01", "student-01" + suffix, raw, suffix))["questions"][0]
+
+
+def told(question, kind):
+    return [finding["text"] for finding in question["findings"] if finding["kind"] == kind]
+
+
+# ------------------------------------------------------------------ what other graders get wrong, one test a row
+
+
+def test_a_right_answer_gets_all_points_and_a_wrong_one_none_with_a_reason(desk):
+    right = marked(desk, IMPORTS + RIGHT)
+    assert (right["status"], right["score"]) == ("correct", 10) and not told(right, "breaks")
+    wrong = marked(desk, IMPORTS + WRONG)
+    assert (wrong["status"], wrong["score"]) == ("wrong", 0)
+    assert told(wrong, "looks like") == ["sign of I_t"] and told(wrong, "hint")
+    assert "expected (u, v) = " in told(wrong, "smallest")[0]
+
+
+def test_patching_the_test_machinery_earns_nothing(desk):
+    source = IMPORTS + ZEROS + textwrap.dedent("""
+        import numpy.testing, unittest
+        np.allclose = np.array_equal = np.isclose = numpy.testing.assert_allclose = lambda *a, **k: True
+        vl.check = vl.judge = lambda *a, **k: True
+    """)
+    assert marked(desk, source)["score"] == 0
+
+
+def test_an_object_that_equals_everything_is_not_an_array_of_numbers(desk):
+    source = "class Same:\n    def __eq__(self, other): return True\ndef normal_flow(Ix, Iy, It): return Same()\n"
+    question = marked(desk, source)
+    assert question["score"] == 0
+    assert any("type Same" in text and "array of numbers" in text for text in told(question, "note"))
+
+
+def test_a_right_answer_that_warns_is_right(desk):
+    source = IMPORTS + RIGHT.replace("    squared", "    import warnings; warnings.warn('careful'); np.zeros(1) / 0\n    squared", 1)
+    question = marked(desk, source)
+    assert question["score"] == 10 and "careful" in question["output"]
+
+
+def test_ending_the_process_is_a_crash_of_this_question_only(desk):
+    question = marked(desk, "import os\ndef normal_flow(Ix, Iy, It): os._exit(0)\n")
+    assert (question["status"], question["score"]) == ("crashed", 0)
+    assert "ended by itself, with exit code 0" in told(question, "note")[0]
+
+
+def test_an_infinite_loop_times_out_and_the_others_are_graded(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "student-01.py").write_text("def normal_flow(Ix, Iy, It):\n    while True: pass\n")
+    (tmp_path / "in" / "student-02.py").write_text(IMPORTS + RIGHT)
+    results = grade(tmp_path / "in", Assignment.from_dict(TOML), tmp_path / "out", seed=1, examples=4)
+    assert [(r["status"], r["score"]) for r in results] == [("timed out", 0), ("correct", 10)]
+
+
+def test_a_flood_of_printed_lines_costs_no_points_and_is_cut(desk):
+    question = marked(desk, IMPORTS + RIGHT + "\nfor i in range(200_000): print('line', i)\n")
+    assert question["score"] == 10
+    flood = RIGHT.replace("    squared", "    for i in range(2000): print('line', i)\n    squared", 1)
+    question = marked(desk, IMPORTS + flood)
+    assert question["score"] == 10 and len(question["output"]) < 70_000 and "bytes more" in question["output"]
+
+
+def test_a_duplicated_cell_costs_no_points(desk):
+    check = "vl.check(normal_flow)"
+    assert marked(desk, notebook(IMPORTS, RIGHT, check, check), ".ipynb")["score"] == 10
+    assert marked(desk, notebook(IMPORTS, STUB, RIGHT, STUB, check), ".ipynb")["score"] == 10  # the exercise cell pasted back
+
+
+def test_deleted_cells_and_wiped_metadata_cost_no_points(desk):
+    bare = json.dumps({"cells": [{"cell_type": "code", "source": (IMPORTS + RIGHT).splitlines(keepends=True)}]}).encode()
+    assert marked(desk, bare, ".ipynb")["score"] == 10
+
+
+def test_a_cut_off_notebook_is_unreadable_and_the_batch_goes_on(tmp_path):
+    (tmp_path / "student-01.ipynb").write_bytes(notebook(IMPORTS, RIGHT)[:-40])
+    (tmp_path / "student-02.ipynb").write_bytes(notebook(IMPORTS, RIGHT))
+    first, second = grade(tmp_path, Assignment.from_dict(TOML), seed=1, examples=4)
+    assert (first["status"], first["score"]) == ("unreadable", 0)
+    assert "was it cut off?" in first["questions"][0]["findings"][0]["text"]
+    assert second["score"] == 10
+
+
+# ------------------------------------------------------------------ honest but odd
+
+
+@pytest.mark.parametrize(
+    "source",
+    {
+        "prints": RIGHT.replace("    squared", "    print(Ix)\n    squared", 1),
+        "single precision": RIGHT.replace("return np", "return (np").rstrip() + ").astype(np.float32)\n",
+        "a small epsilon": "def normal_flow(Ix, Iy, It):\n    return -It[..., None] * np.stack([Ix, Iy], -1) / (Ix**2 + Iy**2 + 1e-9)[..., None]\n",
+        "loops": """
+def normal_flow(Ix, Iy, It):
+    out = np.zeros(Ix.shape + (2,))
+    for y in range(Ix.shape[0]):
+        for x in range(Ix.shape[1]):
+            n = Ix[y, x] ** 2 + Iy[y, x] ** 2
+            if n > 0:
+                out[y, x] = -It[y, x] * Ix[y, x] / n, -It[y, x] * Iy[y, x] / n
+    return out
+""",
+        "a lambda": "normal_flow = lambda Ix, Iy, It: np.stack([-It * Ix, -It * Iy], -1) / np.maximum(Ix**2 + Iy**2, 1e-12)[..., None]\n",
+        "a helper defined later": RIGHT.replace("return np.stack", "return stack") + "\ndef stack(*a, **k): return np.stack(*a, **k)\n",
+        "changes its arguments": RIGHT.replace("return np", "answer = np") + "    Ix[...] = 0\n    return answer\n",
+        "global state": "calls = []\n" + RIGHT.replace("    squared", "    calls.append(1)\n    squared", 1),
+        "a class with the work in it": "class Flow:\n    eps = 0\n" + textwrap.indent(RIGHT.strip().replace("def normal_flow(", "def of(self, "), "    ")
+        + "\nnormal_flow = Flow().of\n",
+        "pictures": "import matplotlib.pyplot as plt\nfrom tqdm import tqdm\nfrom vidlearn.flow import plots\nfig, ax = plt.subplots(1, 2) or (0, 0)\n"
+        "for i in tqdm(range(3)): plt.plot([i])\nvl.video.read('x.mp4')\n" + RIGHT,
+        "IPython lines": "%matplotlib inline\n!pip install numpy\nnp.sum?\n" + RIGHT,
+    }.items(),
+    ids=lambda pair: pair[0],
+)  # fmt: skip
+def test_an_honest_answer_in_another_style_gets_all_points(desk, source):
+    question = marked(desk, notebook(IMPORTS, source[1], "vl.check(normal_flow)"), ".ipynb")
+    assert (question["status"], question["score"]) == ("correct", 10), question
+
+
+def test_modified_arguments_are_mentioned(desk):
+    changed = RIGHT.replace("return np", "answer = np") + "    Ix[...] = 0\n    return answer\n"
+    assert any("work on a copy" in text for text in told(marked(desk, IMPORTS + changed), "note"))
+
+
+def test_cells_that_raise_are_recorded_and_the_rest_runs(desk):
+    question = marked(desk, notebook(IMPORTS, "1 / 0", "this is not Python", RIGHT), ".ipynb")
+    assert question["score"] == 10
+    assert any("ZeroDivisionError" in text for text in told(question, "note"))
+
+
+def test_a_cell_that_never_ends_or_exits_does_not_hide_the_answer(desk):
+    for cell in ("while True: pass", "import os; os._exit(3)"):
+        question = marked(desk, notebook(IMPORTS, cell, RIGHT), ".ipynb")
+        assert question["score"] == 10 and any("only definitions were run" in text for text in told(question, "note"))
+
+
+def test_a_later_cell_cannot_break_an_earlier_answer(desk):
+    later = "np.stack = None\nnp = None\ndel normal_flow"
+    assert marked(desk, notebook(IMPORTS, RIGHT, later), ".ipynb")["score"] == 10
+
+
+# ------------------------------------------------------------------ statuses and marks
+
+
+@pytest.mark.parametrize(
+    ("source", "status"),
+    [
+        (IMPORTS + RIGHT, "correct"),
+        (IMPORTS + RIGHT.replace("np.where(squared > 0, squared, 1)", "squared"), "partly"),
+        (IMPORTS + WRONG, "wrong"),
+        (IMPORTS + STUB, "not attempted"),
+        ("", "not attempted"),
+        (IMPORTS + "def normal_flow(Ix, Iy, It):\n    if True: raise NotImplementedError\n", "not attempted"),
+        ("import os\ndef normal_flow(Ix, Iy, It): os.abort()\n", "crashed"),
+        ("def normal_flow(Ix, Iy, It):\n    while True: pass\n", "timed out"),
+        (IMPORTS + "def normal_flow(Ix, Iy, It): return np.ones(1 << 36)\n", "out of memory"),
+        ("def normal_flow(Ix, Iy, It:\n", "unreadable"),
+    ],
+)
+def test_every_status_is_reached_by_what_it_means(desk, source, status):
+    question = marked(desk, source)
+    assert question["status"] == status and status in STATUSES
+    assert (question["score"] == 10) if status == "correct" else (0 < question["score"] < 10) if status == "partly" else question["score"] == 0
+
+
+def test_an_answer_that_computes_nothing_earns_nothing_though_some_laws_hold_for_it(desk):
+    question = marked(desk, IMPORTS + ZEROS)
+    assert question["score"] == 0 and told(question, "holds")
+    assert any("earns no points" in text or "earn no points" in text or "a law alone" in text for text in told(question, "note"))
+
+
+def test_points_follow_the_split_by_case_family_and_law():
+    asked = {**TOML, "question": [{"operation": "flow.normal_flow", "points": 10, "split": {"gradient vanishes": 7}}]}
+    with Desk(Assignment.from_dict(asked), seed=3, examples=6) as desk:
+        question = marked(desk, IMPORTS + RIGHT.replace("np.where(squared > 0, squared, 1)", "squared"))
+    lost = [f for f in question["findings"] if f["kind"] == "breaks"]
+    assert any(f["text"] == "gradient vanishes" and f["points"] == 0 for f in lost)
+    assert 0 < question["score"] <= 3
+
+
+def test_a_wrong_definition_and_a_right_one_are_each_graded_on_their_own():
+    asked = {
+        "assignment": TOML["assignment"],
+        "question": [{"operation": "flow.condition_number"}, {"operation": "flow.normal_flow"}],
+    }
+    pytest.importorskip("vidlearn.flow.spec")
+    try:
+        assignment = Assignment.from_dict(asked)
+    except AttributeError:
+        pytest.skip("not run, because flow.condition_number has no spec yet")
+    with Desk(assignment, seed=3, examples=4) as desk:
+        source = IMPORTS + RIGHT + "\nimport os\ndef condition_number(eigenvalues): os._exit(1)\n"
+        result = desk.grade(Paper("a", "a.py", source.encode(), ".py"))
+    assert [q["status"] for q in result["questions"]] == ["crashed", "correct"] and result["status"] == "partly"
+
+
+def test_the_same_seed_gives_the_same_result(tmp_path):
+    (tmp_path / "student-01.py").write_text(IMPORTS + WRONG)
+    first, again = (grade(tmp_path, Assignment.from_dict(TOML), seed=5, examples=4) for _ in range(2))
+    assert first == again
+
+
+def test_hidden_questions_show_marks_and_no_reasons():
+    asked = {**TOML, "question": [{"operation": "flow.normal_flow", "points": 10, "visibility": "hidden"}]}
+    with Desk(Assignment.from_dict(asked), seed=3, examples=4) as desk:
+        question = marked(desk, IMPORTS + WRONG.replace("    squared", "    print(Ix)\n    squared", 1))
+    assert question["status"] == "wrong" and question["findings"] == [] and question["output"] == ""
+
+
+def test_no_report_holds_a_hidden_input(desk):
+    question = marked(desk, IMPORTS + WRONG)
+    hidden = [case.inputs["Ix"] for cases in desk.exams["flow.normal_flow"].bank.families.values() for case in cases]
+    shown = json.dumps(question)
+    for array in hidden:
+        if array.size > 3:
+            assert str(array.tolist()) not in shown
+
+
+def test_helpers_are_there_when_allowed_and_answers_never(desk):
+    asked = {"assignment": {**TOML["assignment"], "helpers": ["flow.spatiotemporal_gradients"]}, "question": TOML["question"]}
+    with Desk(Assignment.from_dict(asked), seed=3, examples=4) as allowed:
+        uses = RIGHT.replace("    squared", "    vl.flow.spatiotemporal_gradients(Ix, Iy)\n    squared", 1)
+        assert marked(allowed, IMPORTS + uses)["score"] == 10
+        assert marked(desk, IMPORTS + uses)["score"] == 0  # not allowed in that assignment
+        question = marked(allowed, IMPORTS + "def normal_flow(Ix, Iy, It): return vl.flow.normal_flow(Ix, Iy, It)\n")
+    assert question["score"] == 0 and any("not here while the exercise is graded" in text for text in told(question, "traceback"))
+
+
+# ------------------------------------------------------------------ assignments
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"question": []}, "no \\[\\[question\\]\\]"),
+        ({"question": [{"points": 3}]}, "names no operation"),
+        ({"question": [{"operation": "flow.normal_flo"}]}, "did you mean"),
+        ({"question": [{"operation": "flow.normal_flow", "point": 3}]}, "unknown key 'point'"),
+        ({"question": [{"operation": "flow.normal_flow", "points": -1}]}, "positive"),
+        ({"question": [{"operation": "flow.normal_flow", "split": {"no such law": 1}}]}, "no such law"),
+        ({"question": [{"operation": "flow.normal_flow", "points": 1, "split": {"gradient vanishes": 2}}]}, "adds up"),
+        ({"question": [{"operation": "flow.normal_flow", "visibility": "maybe"}]}, "visibility"),
+        ({"question": [{"operation": "flow.normal_flow"}] * 2}, "twice"),
+        ({"assignment": {"helpers": ["flow.normal_flow"]}}, "is itself asked for"),
+        ({"assignment": {"helpers": ["flow.coarse_to_fine"]}, "question": [{"operation": "flow.warp"}]}, "is built on warp"),
+    ],
+)
+def test_a_mistake_in_an_assignment_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        Assignment.from_dict({**TOML, **change})
+
+
+# ------------------------------------------------------------------ batches and files
+
+
+def test_a_batch_of_everything_that_can_go_wrong_gives_one_result_each(tmp_path):
+    folder = tmp_path / "in"
+    for name in ("student-05", "student-06", "student-07"):
+        (folder / name).mkdir(parents=True)
+    (folder / "student-01.py").write_text(IMPORTS + RIGHT)
+    (folder / "student-02.ipynb").write_bytes(b"\xff\xfe\x00")
+    (folder / "student-03.ipynb").write_text("[" * 100_000)
+    (folder / "student-04.py").write_bytes(b"def normal_flow(): \0")
+    (folder / "student-06" / "a.py").write_text(RIGHT)
+    (folder / "student-06" / "b.py").write_text(RIGHT)
+    (folder / "student-07" / "notes.py").write_text("")
+    (folder / "student-07" / "My 01_test (final).ipynb").write_bytes(notebook(IMPORTS, RIGHT))
+    (folder / "student-08.py").symlink_to(folder / "student-01.py")
+    (folder / "student-09.ipynb").write_text('{"cells": {"a": 1}}')
+    (folder / "<b>odd' \u202ename.py").write_text(IMPORTS + RIGHT)
+    (folder / "read me.txt").write_text("")
+    lines = []
+    results = grade(folder, Assignment.from_dict(TOML), tmp_path / "out", seed=1, examples=4, jobs=2, progress=lines.append)
+    status = {r["student"]: (r["status"], r["score"]) for r in results}
+    assert status.pop("<b>odd' \u202ename") == ("correct", 10)
+    assert status == {
+        "student-01": ("correct", 10),
+        "student-02": ("unreadable", 0),
+        "student-03": ("unreadable", 0),
+        "student-04": ("unreadable", 0),
+        "student-05": ("not run", None),
+        "student-06": ("not run", None),
+        "student-07": ("correct", 10),
+        "student-08": ("not run", None),
+        "student-09": ("unreadable", 0),
+    }
+    assert any("read me.txt" in line for line in lines)
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == results
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["finished"] is True
+    pages = sorted((tmp_path / "out" / "reports").glob("*.html"))
+    assert len(pages) == len(results)
+    assert not any("<b>odd" in page.read_text() for page in pages)
+    assert not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_a_zip_is_read_in_memory_and_hostile_names_in_it_are_left_out(tmp_path):
+    path = tmp_path / "class.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("class/student-01/01_test.py", IMPORTS + RIGHT)
+        archive.writestr("class/student-02.ipynb", notebook(IMPORTS, WRONG))
+        archive.writestr("class/student-03/big.py", "#" * (17 << 20))
+        archive.writestr("class/../../escaped.py", RIGHT)
+        archive.writestr("/absolute.py", RIGHT)
+        archive.writestr("__MACOSX/class/student-01/._01_test.py", "")
+        link = zipfile.ZipInfo("class/student-04.py")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    before = sorted(os.listdir(tmp_path))
+    results = grade(path, Assignment.from_dict(TOML), seed=1, examples=4)
+    assert {r["student"]: r["status"] for r in results} == {"student-01": "correct", "student-02": "wrong", "student-03": "unreadable"}
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_one_file_can_be_graded(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(IMPORTS + RIGHT)
+    (result,) = grade(path, Assignment.from_dict(TOML), seed=1, examples=4)
+    assert set(result) == {"submission", "student", "score", "max_score", "status", "isolation", "questions"}
+    assert set(result["questions"][0]) == {"operation", "score", "max_score", "status", "findings", "output"}
+    assert (result["student"], result["score"], result["max_score"]) == ("mine", 10, 10)
+
+
+def test_several_submissions_are_refused_where_they_cannot_be_kept_apart(tmp_path, monkeypatch):
+    for i in range(2):
+        (tmp_path / f"student-0{i}.py").write_text(IMPORTS + RIGHT)
+    monkeypatch.setattr(Desk, "isolation", {"level": "C", "enforced": ["limits"], "missing": {"seccomp": "not here"}})
+    with pytest.raises(grading.GradeError, match="seccomp: not here.*--trust-submissions"):
+        grade(tmp_path, Assignment.from_dict(TOML), seed=1, examples=4)
+    assert len(grade(tmp_path, Assignment.from_dict(TOML), seed=1, examples=4, trust_submissions=True)) == 2
+
+
+def test_a_failure_of_the_grader_is_not_a_zero(tmp_path, monkeypatch):
+    from vidlearn.sandbox import Sandbox, SandboxError
+
+    path = tmp_path / "mine.py"
+    path.write_text(IMPORTS + RIGHT)
+    monkeypatch.setattr(Desk, "isolation", {"level": "A", "enforced": [], "missing": {}})
+
+    def broken(self, limits=None):
+        raise SandboxError("no processes left")
+
+    monkeypatch.setattr(Sandbox, "worker", broken)
+    (result,) = grade(path, Assignment.from_dict(TOML), seed=1)
+    assert result["status"] == "not run" and result["score"] is None
+    assert "no processes left" in result["questions"][0]["findings"][0]["text"]
+
+
+def test_the_command_prints_a_line_for_the_class_and_says_what_it_left_undone(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "student-01.py").write_text(IMPORTS + RIGHT)
+    (tmp_path / "a.toml").write_text('[assignment]\nid = "x"\n[[question]]\noperation = "flow.normal_flow"\npoints = 4\n')
+    parser = argparse.ArgumentParser()
+    grading.add_arguments(parser)
+    command = [str(tmp_path / "in"), "--assignment", str(tmp_path / "a.toml"), "--out", str(tmp_path / "out"), "--seed", "3"]
+    assert grading.main(parser.parse_args(command)) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "1 submission" in last and "1 correct" in last and "mean 4.00 of 4" in last and "results.json" in last
+    assert grading.main(parser.parse_args(["nowhere", *command[1:]])) == 2
+    assert "there is no file or folder nowhere" in capsys.readouterr().err
+
+
+def test_what_a_student_prints_is_escaped_and_stripped_of_control_characters(tmp_path):
+    (tmp_path / "in").mkdir()
+    evil = RIGHT.replace("    squared", "    print('<script>x</script>\\x1b[2J\\u202e')\n    squared", 1)
+    (tmp_path / "in" / "student-01.py").write_text(IMPORTS + evil)
+    grade(tmp_path / "in", Assignment.from_dict(TOML), tmp_path / "out", seed=1, examples=4)
+    page = (tmp_path / "out" / "reports" / "student-01.html").read_text()
+    assert "<script>" not in page and "&lt;script&gt;" in page and "\x1b" not in page and "\u202e" not in page

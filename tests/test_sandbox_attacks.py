@@ -1,0 +1,198 @@
+"""Hostile submissions, by class (`tests/attacks`): none earns a mark, none gets out, and the grader goes on."""
+
+import os
+import shutil
+import socket
+import sys
+import textwrap
+import threading
+import time
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import vidlearn
+from vidlearn.grade import Assignment
+from vidlearn.grade.grading import Desk
+from vidlearn.grade.intake import Paper
+from vidlearn.sandbox import LAYERS
+
+RIGHT = """
+import numpy as np
+def normal_flow(Ix, Iy, It):
+    squared = Ix**2 + Iy**2
+    scale = -It / np.where(squared > 0, squared, 1)
+    return np.stack([scale * Ix, scale * Iy], axis=-1)
+"""
+TEMPLATE = """
+import os
+import numpy as np
+SECRET, HOME, LIBRARY, PORT, PARENT = {facts!r}
+def escaped(what): print("ESCAPED", what, flush=True)
+def normal_flow(Ix, Iy, It):
+{code}
+    return np.zeros(Ix.shape + (2,))
+"""
+# What each level does without: B is what a container without namespaces gives, C what a system without Landlock and
+# seccomp gives. At C nothing is kept apart, so only attacks on the marks are tried there, and only marks are looked at.
+WITHOUT = {"A": (), "B": ("namespaces", "file system"), "C": tuple(name for name in LAYERS if name != "limits")}
+ON_THE_MARKS = ("answers", "endings", "forging", "patching")
+ATTACKS = [
+    pytest.param(
+        level, attack, id=f"{level} · {path.stem}: {attack['name']}", marks=[pytest.mark.slow] * (level != "A")
+    )
+    for level in WITHOUT
+    for path in sorted(Path(__file__).with_name("attacks").glob("*.toml"))
+    if level != "C" or path.stem in ON_THE_MARKS
+    for attack in tomllib.loads(path.read_text(encoding="utf-8"))["attack"]
+]
+ASSIGNMENT = {
+    "assignment": {"id": "attack", "time_limit": 1, "memory_limit": 256},
+    "question": [{"operation": "flow.normal_flow", "points": 10}],
+}
+
+
+@pytest.fixture(scope="module", params=["A", "B"])
+def site(request, tmp_path_factory):
+    """A desk at one level of isolation, and everything that an attack would like to reach."""
+    level = request.param
+    layers = [name for name in LAYERS if name not in WITHOUT[level]]
+    folder = tmp_path_factory.mktemp(f"teacher-{level}")
+    folder.chmod(0o777)
+    secret = folder / "secret.txt"
+    token = f"CANARY-{os.urandom(8).hex()}"
+    secret.write_text(token)
+    secret.chmod(0o666)
+    server = socket.create_server(("127.0.0.1", 0))
+    callers = []
+    threading.Thread(target=lambda: _accept(server, callers), daemon=True).start()
+    os.environ["VIDLEARN_TEST_TOKEN"] = token
+    try:
+        with Desk(Assignment.from_dict(ASSIGNMENT), seed=11, examples=3, feedback=False, layers=layers) as desk:
+            if desk.isolation["level"] > level:
+                lacks = "; ".join(f"{name}: {why}" for name, why in desk.isolation["missing"].items())
+                pytest.skip(f"not run, because this machine does not give isolation level {level} ({lacks})")
+            yield SimpleNamespace(
+                level=level,
+                desk=desk,
+                folder=folder,
+                secret=secret,
+                token=token,
+                callers=callers,
+                port=server.getsockname()[1],
+            )
+    finally:
+        del os.environ["VIDLEARN_TEST_TOKEN"]
+        server.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _accept(server, callers):
+    while True:
+        try:
+            line, address = server.accept()
+        except OSError:
+            return
+        callers.append(address)
+        line.close()
+
+
+def _grade(site, source):
+    return site.desk.grade(Paper("student-01", "student-01.py", source.encode(), ".py"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="not run, because isolation beyond limits needs Linux")
+@pytest.mark.parametrize(("site", "attack"), ATTACKS, indirect=["site"])
+def test_an_attack_earns_nothing_and_stays_inside(site, attack):
+    facts = (str(site.secret), str(Path.home()), str(Path(vidlearn.__file__).parents[1]), site.port, os.getpid())
+    source = TEMPLATE.format(facts=facts, code=textwrap.indent(attack["code"].strip(), "    "))
+    compile(source, attack["name"], "exec")  # a typing error in an attack would look like containment
+    before, stamp = sorted(os.listdir(site.folder)), (site.secret.stat().st_mode, site.secret.stat().st_mtime_ns)
+
+    result = _grade(site, source)
+
+    question = result["questions"][0]
+    assert result["score"] == 0, question
+    if "status" in attack:
+        assert question["status"] == attack["status"], question
+    else:
+        assert question["status"] in ("wrong", "crashed", "timed out", "out of memory", "not attempted"), question
+    assert len(question["output"]) < 70_000
+    if site.level == "C":
+        return
+    assert "ESCAPED" not in question["output"], question["output"][:500]
+    assert site.token not in str(result)
+    assert sorted(os.listdir(site.folder)) == before and site.secret.read_text() == site.token
+    assert (site.secret.stat().st_mode, site.secret.stat().st_mtime_ns) == stamp
+    assert site.callers == []
+
+
+@pytest.mark.parametrize("site", ["C"], indirect=True)
+@pytest.mark.parametrize(
+    "name",
+    ["reads a file of the teacher's", "reads the grader's environment", "connects to a local server", "sends a datagram",
+     "fork", "a shell", "a file that lives in memory only", "reads the reference's source"],
+)  # fmt: skip
+def test_the_attacks_are_real_without_isolation_they_do_get_out(site, name):
+    attack = next(a for _, a in (param.values for param in ATTACKS) if a["name"] == name)
+    if not Path("/proc").exists() and "environment" in name:
+        pytest.skip("not run, because this system has no /proc")
+    facts = (str(site.secret), str(Path.home()), str(Path(vidlearn.__file__).parents[1]), site.port, os.getpid())
+    question = _grade(site, TEMPLATE.format(facts=facts, code=textwrap.indent(attack["code"].strip(), "    ")))[
+        "questions"
+    ][0]
+    assert "ESCAPED" in question["output"] and question["score"] == 0
+
+
+def test_after_every_attack_a_right_answer_is_still_right_and_nothing_lives_on(site):
+    result = _grade(site, RIGHT)
+    assert result["status"] == "correct" and result["score"] == 10
+    warm = site.desk.sandbox._process.pid
+    listed = Path(f"/proc/{warm}/task/{warm}/children")
+    if listed.exists():
+        for _ in range(200):  # the last worker was let go a moment ago
+            living = [pid for pid in listed.read_text().split() if not _is_zombie(pid)]
+            if not living:
+                break
+            time.sleep(0.01)
+        assert living == []
+
+
+def _is_zombie(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_honest_submissions_that_use_the_library_and_threads_score_full_marks(site):
+    source = (
+        RIGHT
+        + """
+import collections, ctypes, decimal, hashlib, json, random, re, sqlite3, tempfile, zlib
+from concurrent.futures import ThreadPoolExecutor
+plain = normal_flow
+def normal_flow(Ix, Iy, It):
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(lambda y: plain(Ix[y:y+1], Iy[y:y+1], It[y:y+1]), range(len(Ix))))
+    hashlib.sha256(b"x").hexdigest(); np.fft.fft(np.ones(4)); np.linalg.svd(np.eye(3)); random.random()
+    return np.concatenate(rows) if rows else plain(Ix, Iy, It)
+"""
+    )
+    result = _grade(site, source)
+    assert result["score"] == 10, result["questions"]
+
+
+def test_scratch_files_can_be_written_and_vanish_with_the_process(site):
+    if "file system" not in site.desk.isolation["enforced"]:
+        pytest.skip("not run, because without a file system of its own a submission may not write anywhere")
+    source = RIGHT.replace(
+        "    squared",
+        "    np.save('/tmp/kept.npy', Ix); assert np.load('/tmp/kept.npy').shape == Ix.shape\n    squared",
+        1,
+    )
+    assert _grade(site, source)["score"] == 10
+    assert not Path("/tmp/kept.npy").exists()

@@ -1,0 +1,223 @@
+"""Grade a class: hostile code in, marks and reasons out.
+
+`grade` takes a file, a folder with one entry a student, or a zip archive, and an assignment file. Each submission runs in
+a process of its own behind `vidlearn.sandbox`; the judge, the expected values and the marks stay on this side. A file
+that cannot be used becomes a status with a sentence, never the end of the batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import multiprocessing
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import vidlearn
+from vidlearn.grade import report
+from vidlearn.grade.assignment import Assignment, Question
+from vidlearn.grade.grading import STATUSES, Desk, blank
+from vidlearn.grade.intake import Paper, papers
+from vidlearn.sandbox import SandboxError, confine
+
+__all__ = ["STATUSES", "Assignment", "GradeError", "Question", "add_arguments", "grade", "main"]
+
+
+class GradeError(Exception):
+    """Grading cannot start; the sentence says why and what to do."""
+
+
+def grade(
+    submissions: str | Path,
+    assignment: str | Path | Assignment,
+    out: str | Path | None = None,
+    *,
+    jobs: int = 1,
+    seed: int | None = None,
+    trust_submissions: bool = False,
+    feedback: bool = True,
+    examples: int = 25,
+    progress: Callable[[str], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Grade submissions and return one result for each.
+
+    Parameters
+    ----------
+    submissions
+        A ``.py`` or ``.ipynb`` file, a folder with one entry a student, or a zip archive.
+    assignment
+        The TOML file that says what is asked, or an `Assignment`.
+    out
+        A folder for ``results.json`` (all results), ``run.json`` (the seed and the isolation, for the teacher) and
+        ``reports/`` (a page and a JSON file a student).
+    jobs
+        Processes to grade in.
+    seed
+        The secret from which the hidden inputs are drawn. The same seed gives the same marks. Drawn anew if not given.
+    trust_submissions
+        Grade several submissions even where the machine gives no isolation beyond limits.
+    feedback
+        Look for the smallest failing input and the named mistake. This can't change a mark.
+    examples
+        Inputs drawn for each case family.
+    progress
+        Called with a line for each submission when it is done.
+
+    Raises
+    ------
+    GradeError
+        If the machine gives less isolation than a class needs.
+    ValueError
+        If the submissions or the assignment can't be read.
+    """
+    if jobs < 1:
+        raise ValueError(f"jobs: expected at least 1, got {jobs}")
+    asked = assignment if isinstance(assignment, Assignment) else Assignment.read(assignment)
+    found, others = papers(submissions, asked.id)
+    if not found:
+        raise ValueError(
+            f"submissions: nothing to grade in {submissions}: expected .ipynb or .py files, or a folder for each student"
+        )
+    say = progress or (lambda line: None)
+    for name in others:
+        say(f"left out: {name} is neither a notebook nor a Python file")
+    seed = secrets.randbits(48) if seed is None else seed
+    started = time.time()
+    with _unreadable_memory(), Desk(asked, seed, examples, feedback) as desk:
+        isolation = desk.isolation
+        if len(found) > 1 and isolation["level"] == "C" and not trust_submissions:
+            lacks = "; ".join(f"{name}: {why}" for name, why in isolation["missing"].items())
+            raise GradeError(
+                f"this machine can only limit what submissions use, not keep them apart ({lacks}). Grade on Linux, or in a "
+                "container that allows Landlock, or accept the risk with --trust-submissions"
+            )
+        # written first with nobody graded, and completed as marks come in: a run cut short says so itself
+        results = [blank(paper, asked, "not run", "grading has not come to it", isolation) for paper in found]
+        keeper = _Keeper(out, results, asked)
+        keeper.run(seed, isolation, started, finished=False)
+        for i, result in _graded(desk, found, jobs):
+            results[i] = result
+            keeper.keep(i)
+            mark = "not graded" if result["score"] is None else f"{result['score']:g}/{result['max_score']:g}"
+            say(f"{result['student']}: {result['status']}, {mark}")
+        keeper.run(seed, isolation, started, finished=True)
+    return results
+
+
+def _graded(desk: Desk, found: list[Paper], jobs: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Results as they come, by index."""
+    jobs = min(jobs, len(found))
+    if jobs == 1:
+        for i, paper in enumerate(found):
+            yield i, desk.grade(paper)
+        return
+    plan = (desk.assignment, desk.seed, desk.examples, desk.feedback)
+    context = multiprocessing.get_context("spawn")  # a fork would carry this process's memory along
+    with concurrent.futures.ProcessPoolExecutor(jobs, context, _sit_down, plan) as pool:
+        waiting = {pool.submit(_grade_here, paper): i for i, paper in enumerate(found)}
+        for done in concurrent.futures.as_completed(waiting):
+            i = waiting[done]
+            try:
+                yield i, done.result()
+            except Exception as error:  # one process of the grader ended: these papers are not graded, not zero
+                yield i, blank(found[i], desk.assignment, "not run", f"grader error: {type(error).__name__}: {error}")
+
+
+_desk: Desk | None = None
+
+
+def _sit_down(assignment: Assignment, seed: int, examples: int, feedback: bool) -> None:
+    global _desk
+    try:
+        confine.keep_private()
+    except OSError:
+        pass
+    _desk = Desk(assignment, seed, examples, feedback)
+
+
+def _grade_here(paper: Paper) -> dict[str, Any]:
+    assert _desk is not None
+    return _desk.grade(paper)
+
+
+@contextmanager
+def _unreadable_memory() -> Iterator[None]:
+    """While grading, no other process of the same user can read the expected values out of this one."""
+    try:
+        confine.keep_private()
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        confine.keep_private(False)
+
+
+class _Keeper:
+    """Writes results as they come, whole files only."""
+
+    def __init__(self, out: str | Path | None, results: list[dict[str, Any]], assignment: Assignment) -> None:
+        self.out = Path(out) if out is not None else None
+        self.results, self.assignment = results, assignment
+        self.names = report.file_names(result["student"] for result in results)
+        self.last = 0.0
+
+    def keep(self, i: int) -> None:
+        """Write one student's report, and all results about once a second."""
+        if self.out is None:
+            return
+        result = self.results[i]
+        report.write_text(self.out / "reports" / f"{self.names[i]}.html", report.page(result, self.assignment.title))
+        report.write_text(self.out / "reports" / f"{self.names[i]}.json", report.as_json(result))
+        if time.monotonic() - self.last > 1:
+            self._all()
+
+    def run(self, seed: int, isolation: dict[str, Any], started: float, finished: bool) -> None:
+        """Write all results, and what the teacher needs to repeat the run."""
+        if self.out is None:
+            return
+        self._all()
+        facts = {
+            "assignment": self.assignment.id, "seed": seed, "finished": finished, "isolation": isolation,
+            "vidlearn": vidlearn.__version__, "seconds": round(time.time() - started, 2),
+        }  # fmt: skip
+        report.write_text(self.out / "run.json", report.as_json(facts))
+
+    def _all(self) -> None:
+        assert self.out is not None
+        report.write_text(self.out / "results.json", report.as_json(self.results))
+        self.last = time.monotonic()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``vidlearn grade``."""
+    parser.add_argument("submissions", help="a .py or .ipynb file, a folder with one entry a student, or a zip archive")
+    parser.add_argument("--assignment", required=True, metavar="FILE.toml", help="what is asked, and what it is worth")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where results.json and the reports go")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes to grade in (default 1)")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="the secret that the hidden inputs are drawn from (default: a new one)"
+    )
+    parser.add_argument(
+        "--trust-submissions", action="store_true", help="grade several submissions even where they can't be kept apart"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run ``vidlearn grade``: 0 when every submission was graded, 1 when some were not, 2 when grading could not start."""
+    try:
+        results = grade(
+            args.submissions, args.assignment, args.out, jobs=args.jobs, seed=args.seed,
+            trust_submissions=args.trust_submissions, progress=lambda line: print(line, flush=True),
+        )  # fmt: skip
+    except (GradeError, SandboxError, ValueError) as error:
+        print(f"vidlearn grade: {error}", file=sys.stderr)
+        return 2
+    print(f"{report.summary(results)} · {Path(args.out) / 'results.json'}")
+    return int(any(result["score"] is None for result in results))

@@ -1,0 +1,226 @@
+"""An assignment: a small TOML file that says which operations are asked for, and what each is worth."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import vidlearn
+from vidlearn.operation import Operation
+from vidlearn.sandbox import Limits
+
+__all__ = ["Assignment", "Question"]
+
+VISIBILITY = ("visible", "after_published", "after_due_date", "hidden")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One asked function.
+
+    Attributes
+    ----------
+    operation
+        What it should compute.
+    points
+        What a right answer earns.
+    split
+        Points for single case families and laws by name; what is left is shared evenly by the rest.
+    limits
+        Time and memory for the submission's code.
+    visibility
+        ``"visible"`` reports say what held and what broke; otherwise they show marks only.
+    """
+
+    operation: Operation
+    points: float
+    split: Mapping[str, float] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    visibility: str = "visible"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What is asked, in order, and what a submission may use for it."""
+
+    id: str
+    title: str
+    questions: tuple[Question, ...]
+    helpers: tuple[Operation, ...] = ()
+    packages: tuple[str, ...] = ("numpy",)
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # to the grader's other processes by its text: specs hold functions
+        return Assignment.from_dict, (self.data, self.id)
+
+    @staticmethod
+    def read(path: str | Path) -> Assignment:
+        """Read an assignment file; a `ValueError` names the file, the key and what is expected."""
+        path = Path(path)
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ValueError(f"assignment: {path} cannot be read ({error.strerror})") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"assignment: {path} is not TOML: {error}") from None
+        try:
+            return Assignment.from_dict(data, path.stem)
+        except ValueError as error:
+            raise ValueError(f"assignment: {path}: {error}") from None
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any], default_id: str = "assignment") -> Assignment:
+        """The same from the parsed TOML."""
+        head = _table(data, "assignment")
+        _known(data, "the file", {"assignment", "question"})
+        _known(head, "[assignment]", {"id", "title", "helpers", "packages", "time_limit", "memory_limit", "visibility"})
+        asked = data.get("question", [])
+        if not isinstance(asked, list) or not asked:
+            raise ValueError(
+                'there is no [[question]]; write, for example, [[question]] operation = "flow.normal_flow", points = 10'
+            )
+        questions = tuple(_question(entry, head, i) for i, entry in enumerate(asked, 1))
+        names = [q.operation.name for q in questions]
+        if len(set(names)) < len(names):
+            raise ValueError("an operation is asked for twice")
+        if len({q.operation.short for q in questions}) < len(names):
+            raise ValueError("two questions ask for functions of the same name")
+        name = str(head.get("id", default_id))
+        helpers = tuple(vidlearn.operation(helper) for helper in head.get("helpers", []))
+        assignment = Assignment(
+            name, str(head.get("title", name)), questions, helpers, ("numpy", *_extra_packages(head)), data
+        )
+        assignment.helper_sources()  # says now, not in the middle of a batch, that a helper would give an answer away
+        for question in questions:
+            if not hasattr(question.operation, "spec"):
+                raise ValueError(f"{question.operation.name} cannot be judged: it has no spec")
+        return assignment
+
+    @property
+    def max_score(self) -> float:
+        """The points of all questions together."""
+        return sum(question.points for question in self.questions)
+
+    def helper_sources(self) -> dict[str, str]:
+        """The source of the allowed helpers by concept, function by function, with what they are built on."""
+        asked = {question.operation.name for question in self.questions}
+        rooms: dict[str, list[Operation]] = {}
+        for helper in self.helpers:
+            rooms.setdefault(helper.concept, []).append(helper)
+        return {
+            concept: _source_of(operations, {name.split(".", 1)[1] for name in asked if name.startswith(concept + ".")})
+            for concept, operations in rooms.items()
+        }
+
+    def shut(self) -> tuple[str, ...]:
+        """The names of all operations that a submission does not find in its view of vidlearn."""
+        return tuple(
+            sorted({operation.short for operation in vidlearn.operations().values()} - {h.short for h in self.helpers})
+        )
+
+
+def _question(entry: Any, head: Mapping[str, Any], number: int) -> Question:
+    place = f"[[question]] {number}"
+    if not isinstance(entry, dict) or "operation" not in entry:
+        raise ValueError(f'{place} names no operation; write operation = "flow.normal_flow"')
+    _known(entry, place, {"operation", "points", "split", "time_limit", "memory_limit", "visibility"})
+    operation = vidlearn.operation(str(entry["operation"]))
+    points = _number(entry, "points", 1.0, place)
+    given = Limits()
+    seconds = _number(entry, "time_limit", _number(head, "time_limit", given.seconds, "[assignment]"), place)
+    mebibytes = _number(
+        entry, "memory_limit", _number(head, "memory_limit", given.memory / 2**20, "[assignment]"), place
+    )
+    visibility = str(entry.get("visibility", head.get("visibility", "visible")))
+    if visibility not in VISIBILITY:
+        raise ValueError(f"{place}: visibility is {visibility!r}, expected one of {', '.join(VISIBILITY)}")
+    split = {str(name): _number(entry["split"], name, 0, place) for name in entry.get("split", {})}
+    there = [*operation.spec.cases, *(law.statement for law in operation.spec.laws)] if split else []
+    for name in split:
+        if name not in there:
+            raise ValueError(
+                f"{place}: split names {name!r}; {operation.name} has " + "; ".join(repr(one) for one in there)
+            )
+    rest = points - sum(split.values())
+    if rest < -1e-9 or (split and rest > 1e-9 and len(split) == len(there)):
+        raise ValueError(f"{place}: split adds up to {sum(split.values()):g} of {points:g} points")
+    return Question(operation, points, split, Limits(seconds, 4 * seconds, int(mebibytes * 2**20)), visibility)
+
+
+def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key, {})
+    if not isinstance(value, dict):
+        raise ValueError(f"[{key}] is not a table")
+    return value
+
+
+def _known(table: Mapping[str, Any], place: str, keys: set[str]) -> None:
+    for key in table:
+        if key not in keys:
+            raise ValueError(f"{place} has an unknown key {key!r}; there are {', '.join(sorted(keys))}")
+
+
+def _number(table: Mapping[str, Any], key: str, default: float, place: str) -> float:
+    value = table.get(key, default)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value < 1e9
+        or (value == 0 and "limit" in key)
+    ):
+        raise ValueError(f"{place}: {key} is {value!r}, expected a positive number")
+    return float(value)
+
+
+def _extra_packages(head: Mapping[str, Any]) -> tuple[str, ...]:
+    names = tuple(str(name) for name in head.get("packages", []))
+    for name in names:
+        if not name.isidentifier() or name == "vidlearn":
+            raise ValueError(f"packages names {name!r}; expected importable packages such as 'scipy'")
+    return tuple(name for name in names if name != "numpy")
+
+
+def _source_of(operations: list[Operation], asked: set[str]) -> str:
+    """The text of some references and of all that they use in their modules; refuses where that includes an answer."""
+    pieces: dict[str, str] = {}
+    for operation in operations:
+        module = inspect.getmodule(operation.reference)
+        if module is None:
+            raise ValueError(f"helpers: the source of {operation.name} cannot be found")
+        _collect(module, operation.short, operation, asked, pieces)
+    return "from __future__ import annotations\nimport numpy as np\n" + "\n\n".join(pieces.values()) + "\n"
+
+
+def _collect(module: ModuleType, name: str, wanted: Operation, asked: set[str], pieces: dict[str, str]) -> None:
+    if name in pieces:
+        return
+    if name in asked:
+        how = "is itself asked for" if name == wanted.short else f"is built on {name}, which is asked for"
+        raise ValueError(f"helpers: {wanted.name} cannot be allowed: it {how}")
+    text = inspect.getsource(module)
+    statements = {bound: node for node in ast.parse(text).body for bound in _defines(node)}
+    node = statements[name]
+    pieces[name] = ""  # marks it as under way: functions may call one another
+    for used in sorted({inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)} - {name, "np"}):
+        if isinstance(statements.get(used), ast.FunctionDef | ast.Assign | ast.AnnAssign | ast.ClassDef):
+            _collect(module, used, wanted, asked, pieces)
+        elif isinstance(statements.get(used), ast.Import | ast.ImportFrom):
+            pieces.setdefault(used, ast.unparse(statements[used]))
+    pieces[name] = ast.get_source_segment(text, node) or ast.unparse(node)
+
+
+def _defines(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return [target.id for target in targets if isinstance(target, ast.Name)]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
+    return []

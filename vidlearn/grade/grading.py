@@ -1,0 +1,352 @@
+"""One submission graded: run behind the sandbox, judged on this side, scored, then explained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from vidlearn.grade.assignment import Assignment, Question
+from vidlearn.grade.intake import Paper
+from vidlearn.judge import Bank, Row, Stopped, Verdict, judge
+from vidlearn.sandbox import LAYERS, Candidate, Sandbox, SandboxError, Unreadable, Worker
+
+__all__ = ["Desk", "STATUSES", "blank"]
+
+STATUSES = (
+    "correct",
+    "partly",
+    "wrong",
+    "not attempted",
+    "crashed",
+    "timed out",
+    "out of memory",
+    "unreadable",
+    "not run",
+)
+FEEDBACK_SEED = (
+    0  # the seed of `vl.check`: what a student is shown can be shown again, and says nothing of the hidden one
+)
+
+
+def blank(
+    paper: Paper, assignment: Assignment, status: str, why: str, isolation: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A result with no marks: 0 for what the student handed in and could not be used, none at all for what was not run."""
+    score = None if status == "not run" else 0.0
+    questions = [
+        {
+            "operation": question.operation.name, "score": score, "max_score": question.points, "status": status,
+            "findings": [{"kind": "note", "text": why}], "output": "",
+        }
+        for question in assignment.questions
+    ]  # fmt: skip
+    return {
+        "submission": paper.submission, "student": paper.student, "score": score, "max_score": assignment.max_score,
+        "status": status, "isolation": isolation, "questions": questions,
+    }  # fmt: skip
+
+
+class Desk:
+    """Where submissions are graded one after another: a warm sandbox, and the banks drawn once from the secret seed."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        seed: int,
+        examples: int = 25,
+        feedback: bool = True,
+        layers: Sequence[str] = LAYERS,
+    ) -> None:
+        self.assignment, self.seed, self.examples, self.feedback = assignment, seed, examples, feedback
+        self.helpers, self.shut = assignment.helper_sources(), assignment.shut()
+        self.sandbox = Sandbox(assignment.packages, layers)
+        self.exams = {question.operation.name: _Exam(question, seed, examples) for question in assignment.questions}
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, kind: type | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.sandbox.close()
+
+    @cached_property
+    def isolation(self) -> dict[str, Any]:
+        """The layers that hold around a worker here."""
+        with self.sandbox.worker() as worker:
+            return worker.isolation.to_dict()
+
+    def grade(self, paper: Paper) -> dict[str, Any]:
+        """Grade one paper. Whatever is wrong with it ends up in its result."""
+        if paper.problem:
+            return blank(paper, self.assignment, paper.status, paper.problem)
+        try:
+            with _Bench(self, paper) as bench:
+                return self._result(paper, bench)
+        except Unreadable as error:
+            return blank(paper, self.assignment, "unreadable", str(error), self.isolation)
+        except Stopped as stop:
+            return blank(paper, self.assignment, stop.status, f"reading the file: {stop.sentence}", self.isolation)
+        except SandboxError as error:
+            return blank(paper, self.assignment, "not run", f"grader error: {error}")
+
+    def _result(self, paper: Paper, bench: _Bench) -> dict[str, Any]:
+        answers = {}
+        # in the order of the definitions, so that cells run once and only as far as the question needs
+        for question in sorted(self.assignment.questions, key=lambda q: bench.places[q.operation.short][0]):
+            answers[question.operation.name] = self._question(question, bench)
+        questions = [answers[question.operation.name] for question in self.assignment.questions]
+        marks = [entry["score"] for entry in questions]
+        return {
+            "submission": paper.submission, "student": paper.student,
+            "score": None if None in marks else round(sum(marks), 2), "max_score": self.assignment.max_score,
+            "status": _overall([entry["status"] for entry in questions], sum(mark or 0 for mark in marks)),
+            "isolation": bench.isolation, "questions": questions,
+        }  # fmt: skip
+
+    def _question(self, question: Question, bench: _Bench) -> dict[str, Any]:
+        exam = self.exams[question.operation.name]
+        at, untouched = bench.places[question.operation.short]
+        if untouched:
+            why = "there is no such function" if at < 0 else "the function is still the empty one"
+            return _entry(question, 0.0, "not attempted", [_note(why)], "")
+        try:
+            candidate = bench.function(question)
+            verdict = judge(candidate, question.operation, bank=exam.bank, shrink=False)
+            sentences = [_note(f"while the cells ran: {line}") for line in candidate.load_errors]
+            story = candidate.error
+        except Stopped as stop:
+            return _entry(question, 0.0, stop.status, [_note(stop.sentence)], bench.output())
+        except LookupError as error:
+            return _entry(question, 0.0, "crashed", [_note(str(error.args[0]))], bench.output())
+        if verdict.stopped:
+            status = verdict.status if verdict.status in STATUSES else "crashed"
+            score = None if status == "not run" else 0.0
+            return _entry(question, score, status, [_note(verdict.stopped), *sentences], bench.output())
+        if verdict.status == "not attempted":
+            return _entry(
+                question, 0.0, "not attempted", [_note("the function raises NotImplementedError")], bench.output()
+            )
+        shares, nothing = exam.points(verdict.rows), "" if verdict.right else exam.earns_nothing(verdict.rows)
+        if nothing:
+            shares = dict.fromkeys(shares, 0.0)
+        score = round(sum(shares.values()), 2)
+        status = "correct" if verdict.right else "partly" if score else "wrong"
+        score = question.points if verdict.right else min(score, question.points)
+        findings = _findings(verdict, shares, question)
+        output = bench.output()
+        if not verdict.right:
+            findings += self._explain(question, bench, verdict, story)
+        if nothing and any(finding["kind"] == "holds" for finding in findings) and question.visibility == "visible":
+            findings.append(_note(nothing))
+        return _entry(question, score, status, findings + sentences, output)
+
+    def _explain(self, question: Question, bench: _Bench, verdict: Verdict, story: str) -> list[dict[str, Any]]:
+        """What a wrong answer looks like, on inputs that are not the hidden ones, in a fresh worker. No mark depends on it."""
+        if question.visibility != "visible" or not self.feedback:
+            return []
+        findings: list[dict[str, Any]] = []
+        shown = verdict
+        try:
+            with bench.again(question) as candidate:
+                shown = judge(candidate, question.operation, seed=FEEDBACK_SEED, examples=self.examples, shrink=True)
+        except (Stopped, LookupError, SandboxError, Unreadable):
+            pass
+        if shown is not verdict:  # seen on inputs that anyone can draw: the form's problem may be told in full
+            findings += [_note(f"it {row.detail}") for row in shown.rows if row.kind == "form" and not row.held]
+        if shown is not verdict and shown.counterexample:
+            case = shown.counterexample
+            given = ", ".join(f"{name} = {text}" for name, text in case.paste().items())
+            where = f"at {case.where}: " if case.where else ""
+            findings.append({"kind": "smallest", "text": f"{given}\n{where}expected {case.expected}, got {case.got}"})
+        mistake = shown.mistake or verdict.mistake
+        if mistake:
+            findings.append({"kind": "looks like", "text": mistake.name})
+            findings += [{"kind": "hint", "text": hint} for hint in mistake.hints[:1]]
+        if story and any("raises" in row.detail for row in verdict.rows):
+            findings.append({"kind": "traceback", "text": story.strip()[-2000:]})
+        return findings
+
+
+@dataclass
+class _Exam:
+    """One question's secret bank, and what an empty-handed answer would hold on it."""
+
+    question: Question
+    seed: int
+    examples: int
+
+    @cached_property
+    def bank(self) -> Bank:
+        return Bank.draw(self.question.operation, self.seed, self.examples)
+
+    @cached_property
+    def for_nothing(self) -> list[set[str]]:
+        """The names of what holds for an answer of zeros, and for one that hands its first argument back."""
+        right = self.question.operation.reference
+
+        def like(answer: Any, make: Any) -> Any:
+            return (
+                type(answer)(like(part, make) for part in answer) if isinstance(answer, tuple | list) else make(answer)
+            )
+
+        def zeros(*args: Any, **kwargs: Any) -> Any:
+            return like(right(*args, **kwargs), np.zeros_like)
+
+        def echo(*args: Any, **kwargs: Any) -> Any:
+            first = next((value for value in (*args, *kwargs.values()) if isinstance(value, np.ndarray)), None)
+            answer = right(*args, **kwargs)
+            return like(
+                answer,
+                lambda part: (
+                    first.copy() if first is not None and np.shape(part) == first.shape else np.zeros_like(part)
+                ),
+            )
+
+        verdicts = [judge(idle, self.question.operation, bank=self.bank, shrink=False) for idle in (zeros, echo)]
+        return [
+            {row.name for row in verdict.rows if row.held and row.kind != "form"}
+            for verdict in verdicts
+            if not verdict.right
+        ]
+
+    def earns_nothing(self, rows: list[Row]) -> str:
+        """Why what holds is worth no points, or an empty string: it must say something about this answer."""
+        if not any(row.held for row in rows if row.kind == "case"):
+            return "a law alone earns no points: at least one family of cases must be right"
+        held = {row.name for row in rows if row.held and row.kind != "form"}
+        if any(held <= nothing for nothing in self.for_nothing):
+            return "what holds here also holds for an answer that computes nothing, so it earns no points"
+        return ""
+
+    def points(self, rows: list[Row]) -> dict[str, float]:
+        """Points earned by row. A break of form counts as one more row where no case shows it already."""
+        counted = [row for row in rows if row.kind != "form"]
+        if all(row.held for row in counted):
+            counted += [row for row in rows if row.kind == "form" and not row.held]
+        split = self.question.split
+        free = [row for row in counted if row.name not in split]
+        each = (self.question.points - sum(split.values())) / len(free) if free else 0.0
+        return {row.name: (split.get(row.name, each) if row.held else 0.0) for row in counted}
+
+
+class _Bench:
+    """One submission's worker, started again where it died; a cell that never ends is then left out."""
+
+    def __init__(self, desk: Desk, paper: Paper) -> None:
+        self.desk, self.paper, self.everything = desk, paper, True
+        self.why_not_everything = ""
+        self.worker: Worker | None = None
+        self.isolation: dict[str, Any] | None = None
+        self.places: dict[str, tuple[int, bool]] = {}
+        self.worker = self._open(desk.assignment.questions[0])
+
+    def __enter__(self) -> _Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.worker:
+            self.worker.close()
+
+    def _open(self, question: Question) -> Worker:
+        worker = self.desk.sandbox.worker(question.limits)
+        try:
+            self.isolation = worker.isolation.to_dict()
+            asked = [q.operation.short for q in self.desk.assignment.questions]
+            self.places = worker.open(
+                self.paper.source, self.paper.suffix, asked=asked, helpers=self.desk.helpers, shut=self.desk.shut
+            )
+            if set(self.places) != set(asked):
+                raise Stopped("crashed", "the process answered out of order")
+        except BaseException:
+            worker.close()
+            raise
+        return worker
+
+    def function(self, question: Question) -> Candidate:
+        """The question's function, in the worker that is there if it still lives."""
+        worker = self.worker
+        if worker is None or worker.dead or worker.limits.memory != question.limits.memory:
+            if worker:
+                worker.close()
+            worker = self.worker = self._open(question)
+        worker.limits = question.limits
+        try:
+            return self._load(worker, question)
+        except Stopped as stop:
+            if not self.everything:
+                raise
+            self.everything = False
+            self.why_not_everything = f"a cell before the function {'never ended' if stop.status == 'timed out' else 'ended the process'} ({stop.sentence}); only definitions were run"
+            self.worker = self._open(question)
+            return self._load(self.worker, question)
+
+    def _load(self, worker: Worker, question: Question) -> Candidate:
+        candidate = worker.load(question.operation.short, everything=self.everything)
+        if self.why_not_everything:
+            candidate.load_errors.insert(0, self.why_not_everything)
+        return candidate
+
+    def again(self, question: Question) -> _Fresh:
+        """The question's function in a fresh worker."""
+        return _Fresh(self, question)
+
+    def output(self) -> str:
+        """What the submission printed since the last question."""
+        return self.worker.take_output() if self.worker else ""
+
+
+class _Fresh:
+    def __init__(self, bench: _Bench, question: Question) -> None:
+        self.bench, self.question = bench, question
+
+    def __enter__(self) -> Candidate:
+        self.worker = self.bench._open(self.question)
+        try:
+            return self.bench._load(self.worker, self.question)
+        except BaseException:
+            self.worker.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.worker.close()
+
+
+def _note(text: str) -> dict[str, Any]:
+    return {"kind": "note", "text": text}
+
+
+def _entry(
+    question: Question, score: float | None, status: str, findings: list[dict[str, Any]], output: str
+) -> dict[str, Any]:
+    if question.visibility != "visible":
+        findings = []
+    return {
+        "operation": question.operation.name, "score": score, "max_score": question.points, "status": status,
+        "findings": findings, "output": output if question.visibility == "visible" else "",
+    }  # fmt: skip
+
+
+def _findings(verdict: Verdict, shares: dict[str, float], question: Question) -> list[dict[str, Any]]:
+    """What held and what broke, in words; never the hidden input on which it did."""
+    findings = []
+    for row in verdict.rows:
+        if row.name in shares:
+            points = round(shares[row.name], 2)
+            findings.append({"kind": "holds" if row.held else "breaks", "text": row.name, "points": points})
+        elif not row.held:
+            findings.append({"kind": "breaks", "text": row.name})
+    return findings + [_note(text) for text in verdict.notes]
+
+
+def _overall(statuses: list[str], score: float) -> str:
+    if len(set(statuses)) == 1:
+        return statuses[0]
+    if "not run" in statuses:
+        return "not run"
+    if score > 0:
+        return "partly"
+    return next((status for status in statuses if status not in ("correct", "not attempted")), "partly")
