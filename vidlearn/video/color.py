@@ -75,7 +75,7 @@ def flow_to_color(flow: np.ndarray, max_flow: float | None = None) -> np.ndarray
         raise VideoError(f"flow must have shape (..., H, W, 2), got {flow.shape}")
     if not np.issubdtype(flow.dtype, np.floating):
         raise VideoError(f"flow must be floating point, got {flow.dtype}; convert it with flow.astype(numpy.float32)")
-    if max_flow is not None and not (np.isscalar(max_flow) and 0 < max_flow < np.inf):
+    if max_flow is not None and not 0 < max_flow < np.inf:
         raise VideoError(f"max_flow must be a length in pixels per frame above 0, or None, got {max_flow!r}")
     known = (np.abs(flow) <= 1e9).all(-1)
     u, v = np.moveaxis(np.where(known[..., None], flow, 0).astype(np.float64), -1, 0)

@@ -17,12 +17,12 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from typing import IO, Any
 
 import numpy as np
 
@@ -36,7 +36,7 @@ ARRAYS = {".npz", ".npy"}
 KIND = "a film, a folder of images, or an .npz file of frames"
 
 # A source yields one thunk a frame: skipping a frame then costs its decoding, but not its conversion to RGB.
-Source = Iterator[Callable[[], np.ndarray]]
+Source = Generator[Callable[[], np.ndarray], None, None]
 
 
 class _Damage(Exception):
@@ -110,8 +110,9 @@ def frames(
     [(180, 320, 3), (180, 320, 3), (180, 320, 3)]
     """
     for name, value, least in (("start", start, 0), ("stop", stop, 0), ("step", step, 1)):
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not (name == "stop" and value is None) and not (whole and value >= least):
+        if value is None and name == "stop":
+            continue
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
             raise VideoError(f"{name} must be a whole number from {least} up, got {value!r}; frames are counted from 0")
     if damaged not in ("warn", "raise"):
         raise VideoError(f"damaged must be 'warn' or 'raise', got {damaged!r}")
@@ -121,7 +122,7 @@ def frames(
 def _pick(path: Path, source: Source, start: int, stop: int | None, step: int, damaged: str) -> Iterator[np.ndarray]:
     if stop is not None and stop <= start:
         return
-    decoded, shape = 0, None
+    decoded, shape = 0, ()
     with contextlib.closing(source):
         try:
             for index, picture in enumerate(source):
@@ -302,7 +303,8 @@ def write(
 
 
 def _checked(frame: np.ndarray, index: int, size: tuple[int, int] | None) -> np.ndarray:
-    shape, dtype = getattr(frame, "shape", None), getattr(frame, "dtype", None)
+    shape: tuple[int, ...] = getattr(frame, "shape", ())
+    dtype = getattr(frame, "dtype", None)
     if not isinstance(frame, np.ndarray) or not (frame.ndim == 2 or (frame.ndim == 3 and shape[2] == 3)) or 0 in shape:
         got = f"{type(frame).__name__} {shape or ''}".strip()
         raise VideoError(f"frame {index} must be a NumPy array (H, W, 3) or (H, W), got {got}")
@@ -348,7 +350,7 @@ def _inspector(path: str | os.PathLike, backend: str | None) -> tuple[Callable[[
     return (_describe_pyav if name == "pyav" else _describe_opencv), name
 
 
-def _pyav() -> ModuleType | None:
+def _pyav() -> Any:
     try:
         import av
     except ImportError:
@@ -356,7 +358,7 @@ def _pyav() -> ModuleType | None:
     return av
 
 
-def _opencv() -> ModuleType | None:
+def _opencv() -> Any:
     try:
         import cv2
     except ImportError:
@@ -513,7 +515,7 @@ def _opened_array(path: Path) -> Iterator[tuple]:
     with contextlib.ExitStack() as stack:
         try:
             if path.suffix.lower() == ".npy":
-                stream = stack.enter_context(open(path, "rb"))
+                stream: IO[bytes] = stack.enter_context(open(path, "rb"))
             else:
                 archive = stack.enter_context(zipfile.ZipFile(path))
                 names = archive.namelist()

@@ -449,13 +449,12 @@ class Photograph:
         column, row = self.scale * x + self.center[0], self.scale * y + self.center[1]
         left, top = np.floor(column).astype(int), np.floor(row).astype(int)
         across, down = _keys(column - left), _keys(row - top)
-        total = 0.0
+        total = np.zeros((*np.shape(column), *self.image.shape[2:]))
         for j in range(4):
-            line = 0.0
             for i in range(4):
+                weight = down[j] * across[i]
                 pixel = self.image[_mirrored(top + j - 1, height), _mirrored(left + i - 1, width)]
-                line = line + _like(across[i], pixel) * pixel
-            total = total + _like(down[j], line) * line
+                total += (weight[..., None] if self.image.ndim == 3 else weight) * pixel
         # Cubics overshoot a little beside sharp edges. Cutting that off is part of f, so the truth stays exact.
         return np.clip(total, 0, 1)
 
@@ -563,10 +562,6 @@ def _keys(t: np.ndarray) -> list[np.ndarray]:
         ((-3 * t + 4) * t + 1) * t / 2,
         (t - 1) * t * t / 2,
     ]
-
-
-def _like(weight: np.ndarray, pixel: np.ndarray) -> np.ndarray:
-    return weight[..., None] if pixel.ndim > weight.ndim else weight
 
 
 # What is asked, checked.

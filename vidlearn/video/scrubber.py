@@ -101,7 +101,8 @@ def scrubber(
         raise VideoError(f"alt must say in words what the pictures show, got {alt!r}")
     if not 0 < fps <= 1000:
         raise VideoError(f"fps must be above 0, got {fps!r}")
-    stills, size = [], None
+    stills: list[str] = []
+    size: tuple[int, ...] = ()
     for index, image in enumerate(images):
         image = _eight_bit(np.asarray(image), index)
         size = size or image.shape[:2]
