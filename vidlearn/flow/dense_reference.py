@@ -30,6 +30,7 @@ ALPHA = 0.015  # smoothness: the price of a motion that changes by one pixel per
 GAMMA = 1.0  # gradient constancy against brightness constancy
 EPSILON_DATA = 1e-3  # a quarter of a gray level: below it an error is noise and counts quadratically
 SMALLEST_SIDE = 8  # the pyramid ends before its shorter side would be smaller than this
+SAME_ORIENTATION = 1e-3  # gradients are parallel if the structure tensor's eigenvalues differ by this factor
 TINY = 1e-30  # keeps 0/0 out of conjugate gradients once the answer is exact
 
 
@@ -50,9 +51,7 @@ BUDGETS = {
 }
 
 
-def dense(
-    I0: Float[Array, "H W *C"], I1: Float[Array, "H W *C"], *, quality: str = "fast"
-) -> Float[Array, "H W 2"]:
+def dense(I0: Float[Array, "H W *C"], I1: Float[Array, "H W *C"], *, quality: str = "fast") -> Float[Array, "H W 2"]:
     """Estimate the motion of every pixel: coarse-to-fine, robust, and smooth where the images leave it open.
 
     Parameters
@@ -77,7 +76,7 @@ def dense(
     The energy of Brox et al. (ECCV 2004), with gradients of the average of I0 and the warped I1 and a median after each
     warp, both from Sun, Roth and Black (CVPR 2010). Deck: lecture 9, from the flow constraint to coarse-to-fine.
     Every step treats left and right, up and down, x and y alike, so a flipped or turned input gives a flipped or turned
-    flow. Where only one orientation is seen, the conjugate gradients start at zero and never leave the normal flow.
+    flow. A frame with a single orientation, such as a grating, gets the normal flow: all that it shows.
 
     Examples
     --------
@@ -88,17 +87,17 @@ def dense(
     array([ 1.5, -0.5])
     """
     budget = budget_of(quality)
-    levels = pyramid_levels(*I0.shape[:2])
-    finest = min(budget.finest, levels - 1)  # the smallest images are solved at their own size
-    pyramid = list(zip(*(steps.gaussian_pyramid(prepare(I), levels) for I in (I0, I1)), strict=True))
+    pyramid = build_pyramid(prepare(I0), prepare(I1), budget)
+    finest = min(budget.finest, len(pyramid) - 1)  # the smallest images are solved at their own size
+    stripes = only_orientation(pyramid[0][0])
     flow = np.zeros((*pyramid[-1][0].shape, 2), I0.dtype)
-    for level in reversed(range(levels)):
-        J0, J1 = pyramid[level]
-        if level < levels - 1:
+    for level, (J0, J1) in reversed(list(enumerate(pyramid))):
+        if flow.shape[:2] != J0.shape:
             flow = steps.upsample_flow(flow, *J0.shape).astype(I0.dtype)
-        if level >= finest:
-            for _ in range(budget.warps):
-                flow = steps.median_filter_flow(minimize(J0, J1, flow, budget))
+        for _ in range(budget.warps if level >= finest else 0):
+            flow = steps.median_filter_flow(minimize(J0, J1, flow, budget))
+            if stripes is not None:
+                flow = flow @ stripes
     return flow
 
 
@@ -109,12 +108,29 @@ def budget_of(quality: str) -> Budget:
     return BUDGETS[quality]
 
 
-def pyramid_levels(height: int, width: int) -> int:
-    """Count the levels: as many as keep the shorter side at SMALLEST_SIDE or more, and at least one."""
-    levels = 1
-    while -(-min(height, width) // 2**levels) >= SMALLEST_SIDE:
-        levels += 1
-    return levels
+def build_pyramid(I0: np.ndarray, I1: np.ndarray, budget: Budget) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Halve both frames while the shorter side stays at SMALLEST_SIDE or more; stripes, only while they are visible."""
+    pyramid = [(I0, I1)]
+    contrast = np.std(I0) / 2 if only_orientation(I0) is not None else 0
+    while (min(pyramid[-1][0].shape) + 1) // 2 >= SMALLEST_SIDE:
+        smaller = tuple(steps.downsample(J) for J in pyramid[-1])
+        if len(pyramid) > budget.finest and np.std(smaller[0]) < contrast:
+            break  # smoothed away, stripes leave an alias that moves by another period
+        pyramid.append(smaller)
+    return pyramid
+
+
+def only_orientation(I: np.ndarray) -> np.ndarray | None:
+    """The aperture problem of a whole frame: if all its gradients are parallel, the projection onto them, (2, 2).
+
+    What such a frame shows of a flow is its component along the gradients; the rest would be an invention.
+    """
+    margins = [min(4, (n - 1) // 4) for n in I.shape]  # where replicated borders bend the gradients
+    inner = tuple(slice(m, n - m) for m, n in zip(margins, I.shape, strict=True))
+    g = np.stack([slope[inner].ravel() for slope in gradient(I)])
+    J = g @ g.T
+    large, small = steps.structure_tensor_eigenvalues(J)
+    return (J - small * np.eye(2, dtype=I.dtype)) / (large - small) if small < SAME_ORIENTATION * large else None
 
 
 def prepare(I: np.ndarray) -> np.ndarray:
