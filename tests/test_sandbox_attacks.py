@@ -11,7 +11,6 @@ import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 import vidlearn
@@ -133,9 +132,17 @@ def test_an_attack_earns_nothing_and_stays_inside(site, attack):
 @pytest.mark.parametrize("site", ["C"], indirect=True)
 @pytest.mark.parametrize(
     "name",
-    ["reads a file of the teacher's", "reads the grader's environment", "connects to a local server", "sends a datagram",
-     "fork", "a shell", "a file that lives in memory only", "reads the reference's source"],
-)  # fmt: skip
+    [
+        "reads a file of the teacher's",
+        "reads the grader's environment",
+        "reads the reference's source",
+        "connects to a local server",
+        "sends a datagram",
+        "fork",
+        "a shell",
+        "a file that lives in memory only",
+    ],
+)
 def test_the_attacks_are_real_without_isolation_they_do_get_out(site, name):
     attack = next(a for _, a in (param.values for param in ATTACKS) if a["name"] == name)
     if not Path("/proc").exists() and "environment" in name:

@@ -1,5 +1,7 @@
 """The wire between grader and worker: what goes in comes out, and no bytes at all can do more than raise WireError."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -75,10 +77,8 @@ def test_what_cannot_travel_is_refused(value):
 @given(st.binary(max_size=400))
 def test_arbitrary_bytes_only_ever_raise_wire_error(raw):
     for read in (lambda: wire.decode(raw), lambda: wire.decode(raw, layout=True), lambda: wire.open_header(raw)):
-        try:
+        with contextlib.suppress(wire.WireError):
             read()
-        except wire.WireError:
-            pass
 
 
 @given(st.lists(values, min_size=1, max_size=3), hnp.arrays("<f8", (2, 3)), st.data())
@@ -87,10 +87,8 @@ def test_a_damaged_frame_only_ever_raises_wire_error(items, array, data):
     at = data.draw(st.integers(0, len(raw) - 1))
     raw[at] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(raw)))
-    try:
+    with contextlib.suppress(wire.WireError):
         wire.decode(bytes(raw[:cut]))
-    except wire.WireError:
-        pass
 
 
 def test_sizes_are_bounded_before_anything_is_read():

@@ -1,8 +1,8 @@
 """Grade a class: hostile code in, marks and reasons out.
 
-`grade` takes a file, a folder with one entry a student, or a zip archive, and an assignment file. Each submission runs in
-a process of its own behind `vidlearn.sandbox`; the judge, the expected values and the marks stay on this side. A file
-that cannot be used becomes a status with a sentence, never the end of the batch.
+`grade` takes a file, a folder with one entry a student, or a zip archive, and an assignment file. Each submission
+runs in a process of its own behind `vidlearn.sandbox`; the judge, the expected values and the marks stay on this side.
+A file that cannot be used becomes a status with a sentence, never the end of the batch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def grade(
     found, others = papers(submissions, asked.id)
     if not found:
         raise ValueError(
-            f"submissions: nothing to grade in {submissions}: expected .ipynb or .py files, or a folder for each student"
+            f"submissions: nothing to grade in {submissions}; expected .ipynb or .py files, or a folder a student"
         )
     say = progress or (lambda line: None)
     for name in others:
@@ -93,8 +93,8 @@ def grade(
         if len(found) > 1 and isolation["level"] == "C" and not trust_submissions:
             lacks = "; ".join(f"{name}: {why}" for name, why in isolation["missing"].items())
             raise GradeError(
-                f"this machine can only limit what submissions use, not keep them apart ({lacks}). Grade on Linux, or in a "
-                "container that allows Landlock, or accept the risk with --trust-submissions"
+                f"this machine can only limit what submissions use, not keep them apart ({lacks}). Grade on Linux, or "
+                "in a container that allows Landlock, or accept the risk with --trust-submissions"
             )
         # written first with nobody graded, and completed as marks come in: a run cut short says so itself
         results = [blank(paper, asked, "not run", "grading has not come to it", isolation) for paper in found]
@@ -133,10 +133,8 @@ _desk: Desk | None = None
 
 def _sit_down(assignment: Assignment, seed: int, examples: int, feedback: bool) -> None:
     global _desk
-    try:
+    with suppress(OSError):
         confine.keep_private()
-    except OSError:
-        pass
     _desk = Desk(assignment, seed, examples, feedback)
 
 
@@ -202,7 +200,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="where results.json and the reports go")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes to grade in (default 1)")
     parser.add_argument(
-        "--seed", type=int, metavar="N", help="the secret that the hidden inputs are drawn from (default: a new one)"
+        "--seed", type=int, metavar="N", help="the secret behind the hidden inputs (default: a new one)"
     )
     parser.add_argument(
         "--trust-submissions", action="store_true", help="grade several submissions even where they can't be kept apart"
@@ -210,7 +208,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run ``vidlearn grade``: 0 when every submission was graded, 1 when some were not, 2 when grading could not start."""
+    """Run ``vidlearn grade``: 0 when all submissions were graded, 1 when some were not, 2 when it could not start."""
     try:
         results = grade(
             args.submissions, args.assignment, args.out, jobs=args.jobs, seed=args.seed,

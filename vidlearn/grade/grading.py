@@ -15,7 +15,7 @@ from vidlearn.grade.intake import Paper
 from vidlearn.judge import Bank, Row, Stopped, Verdict, judge
 from vidlearn.sandbox import LAYERS, Candidate, Sandbox, SandboxError, Unreadable, Worker
 
-__all__ = ["Desk", "STATUSES", "blank"]
+__all__ = ["STATUSES", "Desk", "blank"]
 
 STATUSES = (
     "correct",
@@ -36,7 +36,7 @@ FEEDBACK_SEED = (
 def blank(
     paper: Paper, assignment: Assignment, status: str, why: str, isolation: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A result with no marks: 0 for what the student handed in and could not be used, none at all for what was not run."""
+    """A result with no marks: 0 where what was handed in could not be used, none at all where it was not run."""
     score = None if status == "not run" else 0.0
     questions = [
         {
@@ -145,7 +145,7 @@ class Desk:
         return _entry(question, score, status, findings + sentences, output)
 
     def _explain(self, question: Question, bench: _Bench, verdict: Verdict, story: str) -> list[dict[str, Any]]:
-        """What a wrong answer looks like, on inputs that are not the hidden ones, in a fresh worker. No mark depends on it."""
+        """What a wrong answer looks like, in a fresh worker, on inputs that are not the hidden ones."""
         if question.visibility != "visible" or not self.feedback:
             return []
         findings: list[dict[str, Any]] = []
@@ -280,7 +280,8 @@ class _Bench:
             if not self.everything:
                 raise
             self.everything = False
-            self.why_not_everything = f"a cell before the function {'never ended' if stop.status == 'timed out' else 'ended the process'} ({stop.sentence}); only definitions were run"
+            how = "never ended" if stop.status == "timed out" else "ended the process"
+            self.why_not_everything = f"a cell before the function {how} ({stop.sentence}); only definitions were run"
             self.worker = self._open(question)
             return self._load(self.worker, question)
 

@@ -63,11 +63,7 @@ def papers(submissions: str | Path, assignment_id: str) -> tuple[list[Paper], li
 
 def _take(student: str, files: list[tuple[str, Callable[[], bytes]]], assignment_id: str, prefix: str = "") -> Paper:
     """Choose the one file that is the submission."""
-    files = [
-        (name, read)
-        for name, read in files
-        if not any(map(_is_hidden, PurePosixPath(name).parts))
-    ]
+    files = [(name, read) for name, read in files if not any(map(_is_hidden, PurePosixPath(name).parts))]
     named = [(name, read) for name, read in files if assignment_id.lower() in PurePosixPath(name).stem.lower()]
     choice = named or files
     if not choice:

@@ -18,8 +18,10 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .3rem; }
 .mark { float: right; font-weight: 600; }
 table { border-collapse: collapse; width: 100%; } td { padding: .15rem .6rem .15rem 0; vertical-align: top; }
-td:first-child { white-space: nowrap; opacity: .75; width: 6.5rem; } td:last-child { text-align: right; white-space: nowrap; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #8881; padding: .6rem; border-radius: 4px; margin: .3rem 0; }
+td:first-child { white-space: nowrap; opacity: .75; width: 6.5rem; }
+td:last-child { text-align: right; white-space: nowrap; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #8881; padding: .6rem;
+  border-radius: 4px; margin: .3rem 0; }
 footer { margin-top: 3rem; font-size: .85rem; opacity: .75; }
 """
 
@@ -32,7 +34,8 @@ def page(result: dict[str, Any], title: str) -> str:
     ]
     for question in result["questions"]:
         parts.append(
-            f"<h2><code>{_text(question['operation'])}</code> · {_text(question['status'])} <span class=mark>{_mark(question)}</span></h2>"
+            f"<h2><code>{_text(question['operation'])}</code> · {_text(question['status'])} "
+            f"<span class=mark>{_mark(question)}</span></h2>"
         )
         rows = []
         for finding in question["findings"]:
@@ -51,7 +54,8 @@ def page(result: dict[str, Any], title: str) -> str:
             f" Missing: {lacks}." if lacks else ""
         )
         parts.append(f"<footer>{_text(held)}</footer>")
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{_text(title)}</title><style>{_STYLE}</style>'
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += f"<title>{_text(title)}</title><style>{_STYLE}</style>"
     return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
 
 

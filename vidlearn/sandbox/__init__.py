@@ -1,8 +1,9 @@
 """A stranger's function, called as if it were one's own.
 
-A `Sandbox` keeps one warm process that has NumPy imported and holds no secret. For each submission it forks a `Worker`,
-confined by every layer that the machine can give, which reads the submission and serves calls over a pipe. A `Candidate`
-is the grader's end of one function there: arrays in, arrays out, and the judge can't tell it from a local function.
+A `Sandbox` keeps one warm process that has NumPy imported and holds no secret. For each submission it forks a
+`Worker`, confined by every layer that the machine can give, which reads the submission and serves calls over a pipe. A
+`Candidate` is the grader's end of one function there: arrays in, arrays out, and the judge can't tell it from a local
+function.
 
 >>> with Sandbox() as sandbox, sandbox.worker() as worker:
 ...     worker.open(b"def double(x): return 2 * x", ".py", asked=["double"])
@@ -127,13 +128,17 @@ class Sandbox:
         single = dict.fromkeys(
             ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
         )
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", far.__file__, str(theirs.fileno()), str(folder), *packages],
-            env={"PATH": "/nowhere", "HOME": "/tmp", "LANG": "C.UTF-8", **single},
-            pass_fds=[theirs.fileno()], cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-        theirs.close()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-B", far.__file__, str(theirs.fileno()), str(folder), *packages],
+                env={"PATH": "/nowhere", "HOME": "/tmp", "LANG": "C.UTF-8", **single},
+                pass_fds=[theirs.fileno()], cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE, start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise SandboxError(f"the warm process did not start: {error}") from None
+        finally:
+            theirs.close()
         self._control.settimeout(60)
         try:
             ready = self._control.recv(1)

@@ -1,7 +1,8 @@
 """Confinement of the calling process, one layer at a time, from the standard library alone.
 
-Each layer is a function that either takes hold or raises `OSError`; the worker tries every one, and the grader reports by
-name what took hold and what did not. Linux only, except for `limit`. Nothing here needs root, a compiler or a package.
+Each layer is a function that either takes hold or raises `OSError`; the worker tries every one, and the grader reports
+by name what took hold and what did not. Linux only, except for `limit`. Nothing here needs root, a compiler or a
+package.
 """
 
 from __future__ import annotations
@@ -98,13 +99,12 @@ def limit(seconds: int, memory: int, files: int = 64, file_bytes: int = 16 << 20
 def separate() -> None:
     """Own processes, network, message queues and host name; the first child after this is the new process 1.
 
-    Root unshares directly. Anyone else takes a user namespace of one user with it, where the system allows that.
+    Root unshares directly. Anyone else takes a user namespace of one user with it, where the system allows one.
     """
     _need_linux()
     flags = _NEWPID | _NEWNET | _NEWIPC | _NEWUTS
     uid, gid = os.geteuid(), os.getegid()
-    if uid == 0:
-        _check(_libc.unshare(flags), "unshare")
+    if uid == 0 and _libc.unshare(flags) == 0:  # root without the capability for it may still have user namespaces
         return
     _check(_libc.unshare(flags | _NEWUSER), "unshare with a user namespace")
     Path("/proc/self/setgroups").write_text("deny")
@@ -272,7 +272,8 @@ _DENIED = {
     # what Landlock leaves open: the marks on files that the same user owns
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, None),
     "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "setxattr": (188, 5), "lsetxattr": (189, 6),
-    "fsetxattr": (190, 7), "utimensat": (280, 88), "utime": (132, None), "utimes": (235, None), "futimesat": (261, None),
+    "fsetxattr": (190, 7), "utimensat": (280, 88), "utime": (132, None), "utimes": (235, None),
+    "futimesat": (261, None),
 }  # fmt: skip
 _LOOKED_AT = {"clone": (56, 220), "kill": (62, 129), "tgkill": (234, 131), "tkill": (200, 130), "mmap": (9, 222),
               "prlimit64": (302, 261), "ioctl": (16, 29)}  # fmt: skip

@@ -170,7 +170,7 @@ def _line(error: BaseException, where: str) -> int | None:
 def _notebook(raw: bytes) -> list[str]:
     try:
         data = json.loads(raw.decode("utf-8-sig"))
-        sheets = data["worksheets"] if "worksheets" in data else [data]
+        sheets = data.get("worksheets", [data])
         cells = [cell for sheet in sheets for cell in sheet["cells"]]
         sources = [cell.get("source", cell.get("input", "")) for cell in cells if cell["cell_type"] == "code"]
         return ["".join(source) for source in sources]

@@ -1,20 +1,21 @@
 """The student's view of vidlearn, inside the worker.
 
-The helper operations that the assignment allows are here, as source text of their own. What the exercise asks for is not,
-nor are references, fast paths, specs and the judge. Everything else (pictures, videos, `vl.check`) is *quiet*: it can be
-imported, called and looped over, and does nothing, so that a notebook's cells run without a screen.
+The helper operations that the assignment allows are here, as source text of their own. What the exercise asks for is
+not, nor are references, fast paths, specs and the judge. Everything else (pictures, videos, `vl.check`) is *quiet*: it
+can be imported, called and looped over, and does nothing, so that a notebook's cells run without a screen.
 It stands alone: standard library only.
 """
 
 from __future__ import annotations
 
+import dis
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
 import sys
 import types
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ["Packages", "View"]
 
@@ -63,7 +64,11 @@ class Quiet:
         pass
 
     def __iter__(self) -> Any:
-        return iter(())
+        # nothing to loop over; but `figure, axes = plt.subplots()` gets as many as it asks for
+        frame = sys._getframe(1)
+        code = frame.f_code.co_code
+        wants = code[frame.f_lasti + 1] if code[frame.f_lasti] == dis.opmap["UNPACK_SEQUENCE"] else 0
+        return iter([self] * wants)
 
     def __enter__(self) -> Quiet:
         return self
@@ -82,7 +87,7 @@ def _pass_through(items: Any = (), *_: Any, **__: Any) -> Any:
 class _Stub(types.ModuleType):
     """A module that has whatever is asked of it."""
 
-    __path__: list[str] = []
+    __path__: ClassVar[list[str]] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
@@ -95,7 +100,7 @@ class _Stub(types.ModuleType):
 class _Vidlearn(types.ModuleType):
     """``vidlearn`` or a concept of it, as the student may see it."""
 
-    __path__: list[str] = []
+    __path__: ClassVar[list[str]] = []
 
     def __init__(self, name: str, finder: View) -> None:
         super().__init__(name)
@@ -110,7 +115,8 @@ class _Vidlearn(types.ModuleType):
             return importlib.import_module(f"vidlearn.{inside}")
         if name in finder.shut or name in _SHUT:
             raise AttributeError(
-                f"vidlearn.{inside} is not here while the exercise is graded: write it yourself, or use what the assignment allows"
+                f"vidlearn.{inside} is not here while the exercise is graded: "
+                "write it yourself, or use what the assignment allows"
             )
         return Quiet()
 

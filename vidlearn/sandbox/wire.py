@@ -4,9 +4,10 @@ No pickle, no JSON, no ``.npy``, in either direction. A frame is::
 
     magic (4 bytes) · kind (u8) · number (u64) · length of the body (u64) · body
 
-and a body is a row of values, each a tag and fixed fields: None, bool, 64-bit integer, float, short text, list, tuple,
-array and NumPy scalar of a known dtype, and *foreign* (the name of a type that cannot travel). Every length is checked
-against what is really there before anything of that length is made, so arbitrary bytes can do no more than raise `WireError`.
+and a body is a row of values, each a tag and fixed fields: None, bool, 64-bit integer, float, short text, bytes, list,
+tuple, array and NumPy scalar of a known dtype, and *foreign* (the name of a type that cannot travel). Every length is
+checked against what is really there before anything of that length is made, so arbitrary bytes can do no more than
+raise `WireError`.
 
 This file is imported on both sides, and on the student's side stands alone: it needs NumPy and nothing of vidlearn.
 """
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Foreign", "HEADER", "WireError", "decode", "encode", "header", "open_header"]
+__all__ = ["HEADER", "Foreign", "WireError", "decode", "encode", "header", "open_header"]
 
 MAGIC = b"VLW1"
 HEADER = struct.Struct("<4sBQQ")

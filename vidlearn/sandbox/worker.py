@@ -16,6 +16,7 @@ line to the grader, which the student's process never holds.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib.util
 import os
@@ -100,18 +101,17 @@ def _keep(order: tuple[int, int, int], handles: list[int], modules: tuple[Any, .
     os.umask(0o022)
     os.setsid()
     for step in (confine.adopt_orphans, confine.die_with_parent):
-        try:
+        with contextlib.suppress(OSError):
             step()
-        except OSError:
-            pass
     _layer(held, order[2], "namespaces", confine.separate)
+    keeper = os.getpid()  # in its own namespace the student's process can't see it
     student = os.fork()
     if student == 0:
         os.close(fate)
         try:
-            _confine(order, held, calls, output, confine, paths)
+            _confine(order, held, calls, output, confine, paths, keeper)
         except BaseException:
-            traceback.print_exc(file=open(output, "w", closefd=False))
+            os.write(output, traceback.format_exc().encode())
             os._exit(71)
         _serve(socket.socket(fileno=calls), held, *modules)
         os._exit(0)
@@ -130,19 +130,15 @@ def _keep(order: tuple[int, int, int], handles: list[int], modules: tuple[Any, .
             os.kill(student, signal.SIGKILL)
             watch.unregister(fate)
     _sweep(student)
-    try:
+    with contextlib.suppress(OSError):
         os.write(fate, FATE.pack(status, used.ru_maxrss))
-    except OSError:
-        pass
     os._exit(0)
 
 
 def _sweep(group: int) -> None:
     """Kill what outlived the student's process; with a process namespace there is nothing left to kill."""
-    try:
+    with contextlib.suppress(OSError):
         os.killpg(group, signal.SIGKILL)
-    except OSError:
-        pass
     for _ in range(100):
         try:
             path = Path(f"/proc/self/task/{os.getpid()}/children")
@@ -168,14 +164,18 @@ def _layer(held: dict[str, str], wanted: int, name: str, step: Any, *arguments: 
 
 
 def _confine(
-    order: tuple[int, int, int], held: dict[str, str], calls: int, output: int, confine: Any, paths: Any
+    order: tuple[int, int, int],
+    held: dict[str, str],
+    calls: int,
+    output: int,
+    confine: Any,
+    paths: Any,
+    keeper: int,
 ) -> None:
-    """Give up everything that a student's process does not need. The order matters: each step may need the one before."""
+    """Give up everything that a student's process does not need. The order matters: steps need the ones before."""
     seconds, memory, wanted = order
-    try:
+    with contextlib.suppress(OSError):
         confine.die_with_parent()
-    except OSError:
-        pass
     os.setpgid(0, 0)
     show, hidden = paths
     _layer(held, wanted, "limits", confine.limit, seconds, memory)  # first, while /proc still tells what is in use
@@ -188,20 +188,18 @@ def _confine(
     os.dup2(output, 1)
     os.dup2(output, 2)
     _close_all_but(calls)
-    sys.stdin = open(0, closefd=False)
-    sys.stdout = open(1, "w", buffering=1 << 13, encoding="utf-8", errors="backslashreplace", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 (they stay open)
+    sys.stdout = open(1, "w", buffering=1 << 13, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
     inside = not held["file system"]
     reachable = inside or all(os.stat(parent).st_mode & 1 for path in show for parent in Path(path).parents)
     if os.geteuid():
-        held["other user"] = "" if inside else "only root can change to another user"
+        held["other user"] = "only root can change to another user"
     elif reachable:
-        _layer(held, wanted, "other user", confine.step_down, os.getppid() if os.getpid() == 1 else os.getpid())
-        try:
+        _layer(held, wanted, "other user", confine.step_down, keeper)
+        with contextlib.suppress(OSError):
             confine.die_with_parent()  # a change of user clears it
-        except OSError:
-            pass
     else:
         held["other user"] = "the interpreter lies in a folder that only root can enter"
     _layer(held, wanted, "no capabilities", confine.drop_capabilities)
@@ -285,10 +283,8 @@ def _plain(value: Any, wire: Any) -> Any:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(BaseException):
             stream.flush()
-        except BaseException:
-            pass
 
 
 class _Line:

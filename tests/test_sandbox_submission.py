@@ -1,0 +1,124 @@
+"""Reading a submission: cells, IPython lines, definitions and stubs."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidlearn.sandbox.submission import Submission, Unreadable
+
+
+def cells(*sources):
+    return json.dumps({"cells": [{"cell_type": "code", "source": source} for source in sources]}).encode()
+
+
+def test_the_last_definition_counts_unless_it_is_only_a_stub():
+    work = Submission(
+        cells("def f(): return 1", "def f(): return 2", "def f():\n    raise NotImplementedError"), ".ipynb"
+    )
+    assert work.load("f")() == 2
+
+
+@pytest.mark.parametrize(
+    "body", ["pass", "...", '"""Later."""', "raise NotImplementedError", "raise NotImplementedError('x')"]
+)
+def test_an_empty_body_is_untouched(body):
+    assert Submission(f"def f(x):\n    '''Doc.'''\n    {body}\n".encode(), ".py").untouched("f")
+
+
+@pytest.mark.parametrize("body", ["return None", "x = 1", "raise ValueError", "if x: raise NotImplementedError"])
+def test_anything_else_is_an_attempt(body):
+    assert not Submission(f"def f(x):\n    {body}\n".encode(), ".py").untouched("f")
+
+
+def test_a_function_is_graded_before_later_cells_run():
+    work = Submission(cells("k = 1", "def f(): return k", "k = 2", "def g(): return k"), ".ipynb")
+    f = work.load("f")
+    assert f() == 1
+    assert work.load("g")() == 2
+
+
+def test_names_defined_only_later_are_found_even_through_other_functions():
+    work = Submission(
+        cells("def f(): return g()", "def g(): return h() + C", "def h(): return 1", "C = 2", "1/0"), ".ipynb"
+    )
+    assert work.load("f")() == 3 and work.errors == []
+
+
+def test_definitions_alone_can_be_run():
+    work = Submission(cells("import math\nx = 3", "raise SystemExit", "def f(): return math.floor(2.5) + x"), ".ipynb")
+    assert work.load("f", everything=False)() == 5 and work.errors == []
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "%matplotlib inline\nx = 1", "!ls -l\nx = 1", "x?\nx = 1", "?x\nx = 1", "%%time\nx = 1", "%%bash\necho x = 1",
+        "for i in range(2):\n    %time i\nx = 1", "text = '''\n%s\n'''\nx = 1", "y = (7\n% 4)\nx = 1",
+    ],
+)  # fmt: skip
+def test_ipython_lines_do_not_break_a_cell(cell):
+    work = Submission(cells("x = 1", cell, "def f(): return x"), ".ipynb")
+    assert work.load("f")() == 1 and work.errors == []
+
+
+def test_text_with_percent_signs_is_left_alone():
+    work = Submission(cells("text = '''\n%matplotlib\n'''", "def f(): return text"), ".ipynb")
+    assert work.load("f")() == "\n%matplotlib\n"
+
+
+def test_a_percent_script_loses_only_the_cell_with_the_error():
+    work = Submission(b"# %%\nx = 1\n# %% [markdown]\n# words\n# %%\nbroken here\n# %%\ndef f(): return x\n", ".py")
+    assert work.load("f")() == 1
+    assert len(work.errors) == 1 and "line 6" in work.errors[0]
+
+
+def test_an_error_in_a_cell_names_the_cell_and_the_line():
+    work = Submission(cells("x = 1\ny = x / 0", "def f(): return x"), ".ipynb")
+    assert work.load("f")() == 1
+    assert work.errors == ["cell 1, line 2: ZeroDivisionError: division by zero"]
+
+
+def test_older_notebooks_with_worksheets_are_read():
+    raw = json.dumps(
+        {"worksheets": [{"cells": [{"cell_type": "code", "input": ["def f():\n", "    return 1"]}]}]}
+    ).encode()
+    assert Submission(raw, ".ipynb").load("f")() == 1
+
+
+def test_what_is_no_function_is_said_to_be_none():
+    with pytest.raises(LookupError, match="f is not a function here"):
+        Submission(b"f = 3", ".py").load("f")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"{", b"[]", b"3", b'{"cells": 3}', b'{"cells": [3]}', b'{"cells": [{}]}', b"\xff\xfe", b"[" * 50_000,
+     b'{"cells": [{"cell_type": "code", "source": 3}]}'],
+)  # fmt: skip
+def test_a_broken_notebook_is_unreadable_with_a_sentence(raw):
+    with pytest.raises(Unreadable, match="the file is"):
+        Submission(raw, ".ipynb")
+
+
+@given(st.binary(max_size=200), st.sampled_from([".py", ".ipynb"]))
+def test_no_bytes_do_more_than_make_a_file_unreadable(raw, suffix):
+    try:
+        work = Submission(raw, suffix)
+    except Unreadable as error:
+        assert str(error)
+    else:
+        assert work.untouched("no_such_name")
+
+
+@given(st.recursive(
+    st.none() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["cells", "cell_type", "source", "worksheets", "code"]), inner, max_size=3),
+))  # fmt: skip
+def test_no_json_does_more_than_make_a_notebook_unreadable(value):
+    try:
+        Submission(json.dumps(value).encode(), ".ipynb")
+    except Unreadable:
+        return
