@@ -39,15 +39,20 @@ class Budget:
     """How much work `dense` does: where the pyramid ends and how often each loop runs."""
 
     finest: int  # the pyramid level at which solving stops: 0 is the image itself, 1 is half its size
-    warps: int  # how often I1 is warped and the constraint linearized anew, at every level
+    warps: int  # how often I1 is warped and the constraint linearized anew, at every coarser level
+    last_warps: int  # the same at the finest level solved, where it costs most
     reweightings: int  # how often the robust weights are computed anew, at every warp
     iterations: int  # conjugate gradient steps for each linear system
     epsilon_smooth: float  # flow differences below it (px) are smoothed quadratically; larger is easier to solve
 
+    def warps_at(self, level: int) -> int:
+        """How many warps, so many levels above the finest one solved."""
+        return self.warps if level > 0 else self.last_warps if level == 0 else 0
+
 
 BUDGETS = {
-    "fast": Budget(finest=1, warps=2, reweightings=1, iterations=10, epsilon_smooth=0.1),
-    "high": Budget(finest=0, warps=5, reweightings=2, iterations=30, epsilon_smooth=0.01),
+    "fast": Budget(finest=1, warps=2, last_warps=1, reweightings=1, iterations=10, epsilon_smooth=0.1),
+    "high": Budget(finest=0, warps=5, last_warps=5, reweightings=2, iterations=30, epsilon_smooth=0.01),
 }
 
 
@@ -94,7 +99,7 @@ def dense(I0: Float[Array, "H W *C"], I1: Float[Array, "H W *C"], *, quality: st
     for level, (J0, J1) in reversed(list(enumerate(pyramid))):
         if flow.shape[:2] != J0.shape:
             flow = steps.upsample_flow(flow, *J0.shape).astype(I0.dtype)
-        for _ in range(budget.warps if level >= finest else 0):
+        for _ in range(budget.warps_at(level - finest)):
             flow = steps.median_filter_flow(minimize(J0, J1, flow, budget))
             if stripes is not None:
                 flow = flow @ stripes
