@@ -313,6 +313,16 @@ def test_helpers_are_there_when_allowed_and_answers_never(desk):
     )
 
 
+def test_only_the_packages_that_the_assignment_names_can_be_imported(desk):
+    pytest.importorskip("scipy", reason="not run, because SciPy is not installed")
+    uses = RIGHT.replace("    squared", "    from scipy import ndimage; ndimage.uniform_filter(Ix, 3)\n    squared", 1)
+    asked = {"assignment": {**TOML["assignment"], "packages": ["scipy"]}, "question": TOML["question"]}
+    with Desk(Assignment.from_dict(asked), seed=3, examples=4) as allowed:
+        assert marked(allowed, IMPORTS + uses)["score"] == 10
+    question = marked(desk, IMPORTS + uses)
+    assert question["score"] == 0 and any("No module named 'scipy'" in text for text in told(question, "traceback"))
+
+
 # ------------------------------------------------------------------ assignments
 
 
@@ -364,7 +374,7 @@ def test_a_batch_of_everything_that_can_go_wrong_gives_one_result_each(tmp_path)
         folder, Assignment.from_dict(TOML), tmp_path / "out", seed=1, examples=4, jobs=2, progress=lines.append
     )
     status = {r["student"]: (r["status"], r["score"]) for r in results}
-    assert status.pop("<b>odd' \u202ename") == ("correct", 10)
+    assert status.pop("<b>odd' \ufffdname") == ("correct", 10)
     assert status == {
         "student-01": ("correct", 10),
         "student-02": ("unreadable", 0),

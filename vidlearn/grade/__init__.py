@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import multiprocessing
 import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ import vidlearn
 from vidlearn.grade import report
 from vidlearn.grade.assignment import Assignment, Question
 from vidlearn.grade.grading import STATUSES, Desk, blank
-from vidlearn.grade.intake import Paper, papers
-from vidlearn.sandbox import SandboxError, confine
+from vidlearn.grade.intake import Paper, papers, printable
+from vidlearn.sandbox import SandboxError
 
-__all__ = ["STATUSES", "Assignment", "GradeError", "Question", "add_arguments", "grade", "main"]
+__all__ = ["SAMPLES", "STATUSES", "Assignment", "GradeError", "Question", "add_arguments", "grade", "main"]
+
+
+#: sample submissions and their assignment, for a first try
+SAMPLES = Path(__file__).with_name("samples")
 
 
 class GradeError(Exception):
@@ -85,7 +90,7 @@ def grade(
         )
     say = progress or (lambda line: None)
     for name in others:
-        say(f"left out: {name} is neither a notebook nor a Python file")
+        say(f"left out: {printable(name)} is neither a notebook nor a Python file")
     seed = secrets.randbits(48) if seed is None else seed
     started = time.time()
     with _unreadable_memory(), Desk(asked, seed, examples, feedback) as desk:
@@ -133,8 +138,7 @@ _desk: Desk | None = None
 
 def _sit_down(assignment: Assignment, seed: int, examples: int, feedback: bool) -> None:
     global _desk
-    with suppress(OSError):
-        confine.keep_private()
+    _keep_private(True)
     _desk = Desk(assignment, seed, examples, feedback)
 
 
@@ -146,15 +150,18 @@ def _grade_here(paper: Paper) -> dict[str, Any]:
 @contextmanager
 def _unreadable_memory() -> Iterator[None]:
     """While grading, no other process of the same user can read the expected values out of this one."""
-    try:
-        confine.keep_private()
-    except OSError:
-        yield
-        return
+    _keep_private(True)
     try:
         yield
     finally:
-        confine.keep_private(False)
+        _keep_private(False)
+
+
+def _keep_private(private: bool) -> None:
+    with contextlib.suppress(OSError, ImportError):  # where the system has no such thing
+        from vidlearn.sandbox import confine
+
+        confine.keep_private(private)
 
 
 class _Keeper:

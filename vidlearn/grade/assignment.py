@@ -108,15 +108,13 @@ class Assignment:
         return sum(question.points for question in self.questions)
 
     def helper_sources(self) -> dict[str, str]:
-        """The source of the allowed helpers by concept, function by function, with what they are built on."""
-        asked = {question.operation.name for question in self.questions}
-        rooms: dict[str, list[Operation]] = {}
-        for helper in self.helpers:
-            rooms.setdefault(helper.concept, []).append(helper)
-        return {
-            concept: _source_of(operations, {name.split(".", 1)[1] for name in asked if name.startswith(concept + ".")})
-            for concept, operations in rooms.items()
-        }
+        """By concept the source of the helpers allowed in it: function by function, with what they are built on."""
+        asked = {question.operation.short for question in self.questions}
+        sources = {}
+        for concept in vidlearn.CONCEPTS:
+            allowed = [helper for helper in self.helpers if helper.concept == concept]
+            sources[concept] = _source_of(allowed, asked) if allowed else ""
+        return sources
 
     def shut(self) -> tuple[str, ...]:
         """The names of all operations that a submission does not find in its view of vidlearn."""

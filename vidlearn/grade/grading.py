@@ -82,7 +82,7 @@ class Desk:
     def grade(self, paper: Paper) -> dict[str, Any]:
         """Grade one paper. Whatever is wrong with it ends up in its result."""
         if paper.problem:
-            return blank(paper, self.assignment, paper.status, paper.problem)
+            return blank(paper, self.assignment, paper.status, paper.problem, self.isolation)
         try:
             with _Bench(self, paper) as bench:
                 return self._result(paper, bench)

@@ -9,11 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-__all__ = ["Paper", "papers"]
+__all__ = ["Paper", "papers", "printable"]
 
 SUFFIXES = (".ipynb", ".py")
 MAX_BYTES = 16 << 20
 MAX_ENTRIES = 20_000
+
+
+def printable(name: str) -> str:
+    """A file's name with nothing in it that a terminal or a page would act on."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in name)
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,10 @@ class Paper:
     suffix: str = ".py"
     problem: str = ""
     status: str = "not run"  # with a problem: "unreadable" is the student's to mend, "not run" the teacher's to decide
+
+    def __post_init__(self) -> None:
+        for name in ("student", "submission", "problem"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
 
 def papers(submissions: str | Path, assignment_id: str) -> tuple[list[Paper], list[str]]:

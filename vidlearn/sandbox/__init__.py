@@ -6,7 +6,7 @@ A `Sandbox` keeps one warm process that has NumPy imported and holds no secret. 
 function.
 
 >>> with Sandbox() as sandbox, sandbox.worker() as worker:
-...     worker.open(b"def double(x): return 2 * x", ".py", asked=["double"])
+...     places = worker.open(b"def double(x): return 2 * x", ".py", asked=["double"])
 ...     double = worker.load("double")
 ...     double(np.array([1.0, 2.0]))
 array([2., 4.])
@@ -25,7 +25,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -429,13 +429,13 @@ class Candidate:
             self.seconds += time.monotonic() - start
         try:
             if kind == far.RAISED:
-                known, sentence, story = values
+                known, name, message, story = values
             else:
                 answer, changed = values
         except ValueError:
             raise self.worker._end("crashed", "the process answered out of order") from None
         if kind == far.RAISED:
-            raise self._raised(_text(known), _text(sentence), _text(story))
+            raise self._raised(_text(known), _text(name), _text(message), _text(story))
         if kind != far.ANSWER:
             raise self.worker._end("crashed", "the process answered out of order")
         given = [*args, *kwargs.values()]
@@ -447,20 +447,17 @@ class Candidate:
             raise self.worker._end("crashed", "the process answered out of order") from None
         return answer
 
-    def _raised(self, known: str, sentence: str, story: str) -> BaseException:
-        self.error = self.error or story or sentence
+    def _raised(self, known: str, name: str, message: str, story: str) -> BaseException:
+        """An exception of the same name and message, which is a built-in one of the same kind."""
+        self.error = self.error or story or f"{name}: {message}"
         if known == "MemoryError":
-            return self.worker._end(
-                "out of memory", f"asked for more than the {self.worker.limits.memory / 2**30:g} GiB allowed"
-            )
-        kind: Callable[..., BaseException] | None = getattr(builtins, known, None)
-        if not (isinstance(kind, type) and issubclass(kind, Exception)):
-            return RuntimeError(sentence or f"raised {known}")
-        message = sentence.removeprefix(f"{known}: ").removeprefix(known)
-        try:
-            return kind(message)
-        except TypeError:  # UnicodeDecodeError and its like want more than a message
-            return RuntimeError(sentence)
+            allowed = self.worker.limits.memory / 2**30
+            return self.worker._end("out of memory", f"asked for more than the {allowed:g} GiB allowed")
+        kind = getattr(builtins, known, None)
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):  # exit(), KeyboardInterrupt: not from here
+            kind, message = RuntimeError, f"{name}: {message}"
+        same = type(name[:80] or "Exception", (kind,), {"__str__": lambda _: message})
+        return same.__new__(same)
 
 
 def _text(value: Any) -> str:

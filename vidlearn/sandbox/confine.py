@@ -184,6 +184,7 @@ def empty_root(show: list[str], hidden: list[str], scratch: int = 16 << 20) -> N
 
 def step_down(seed: int) -> None:
     """From root to a user that owns nothing. Anyone else stays who they are."""
+    _need_linux()
     if os.geteuid() == 0:
         uid = _SPARE_UIDS[seed % len(_SPARE_UIDS)]
         os.setgroups([])

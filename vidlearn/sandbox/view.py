@@ -131,6 +131,7 @@ class View(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def __init__(self, helpers: dict[str, str], shut: set[str]) -> None:
         self.helpers, self.shut = helpers, shut
         self.concepts = set(helpers)
+        self.quiet = _QUIET - set(sys.modules)  # a package that the assignment allows is the real one
 
     def install(self) -> None:
         """Put the view first in line."""
@@ -139,7 +140,7 @@ class View(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         """Claim ``vidlearn`` and the quiet packages."""
         top, _, rest = name.partition(".")
-        if top in _QUIET:
+        if top in self.quiet:
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         if top != "vidlearn":
             return None

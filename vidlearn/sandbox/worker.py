@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import importlib.util
 import os
 import select
@@ -62,6 +63,8 @@ def main() -> None:
     view = _beside("view")
     sys.meta_path.insert(0, view.Packages(folder, names))
     wire, confine, submission = _beside("wire"), _beside("confine"), _beside("submission")
+    for name in names:
+        importlib.import_module(name)
     import numpy as np
 
     np.linalg.lstsq(np.eye(2), np.ones(2), rcond=None)
@@ -191,6 +194,7 @@ def _confine(
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 (they stay open)
     sys.stdout = open(1, "w", buffering=1 << 13, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.argv = [""]
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
     inside = not held["file system"]
     reachable = inside or all(os.stat(parent).st_mode & 1 for path in show for parent in Path(path).parents)
@@ -261,7 +265,8 @@ def _call(function: Any, number: int, values: list[Any], wire: Any, submission: 
             story = traceback.format_exception(type(error), error, error.__traceback__.tb_next, limit=8)
         except BaseException:
             story = []
-        return RAISED, number, known, submission.describe(error), "".join(story)[-4000:]
+        name, _, message = submission.describe(error).partition(": ")
+        return RAISED, number, known, name, message, "".join(story)[-4000:]
     changed = [
         [i, value]
         for i, (value, raw) in enumerate(zip(given, before, strict=True))
