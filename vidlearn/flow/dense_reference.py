@@ -4,8 +4,8 @@ One energy, two budgets. A flow F is good if what it matches looks alike, and if
 
     E(F) = Σ ψ_D(I1(x + F) − I0(x))  +  γ Σ ψ_D(|∇I1(x + F) − ∇I0(x)|)  +  α Σ ψ_S(|∇F|),     ψ(r) = √(r² + ε²)
 
-Both terms are the course's own: the first is brightness constancy (and the same for gradients, which a change of
-exposure leaves alone); the second is Horn and Schunck's smoothness. ψ grows like |r|, not r²: a robust estimator that
+The terms are the course's own: brightness constancy, the same for gradients (which a brighter frame leaves alone),
+and Horn and Schunck's smoothness. ψ grows like |r|, not r²: a robust estimator that
 lets a moving edge be an edge. The energy is minimized from coarse to fine by Gauss–Newton steps: warp, linearize,
 replace ψ by a weighted square, solve the linear system by conjugate gradients, take the median of 3×3 neighbors.
 """
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BUDGETS", "Budget", "dense"]
 
-ALPHA = 0.015  # smoothness: the price of a motion that changes by one pixel per pixel
-GAMMA = 1.0  # gradient constancy against brightness constancy
+ALPHA = 0.02  # smoothness: the price of a motion that changes by one pixel per pixel
+GAMMA = 1.5  # gradient constancy against brightness constancy
 EPSILON_DATA = 1e-3  # a quarter of a gray level: below it an error is noise and counts quadratically
 SMALLEST_SIDE = 8  # the pyramid ends before its shorter side would be smaller than this
 SAME_ORIENTATION = 1e-3  # gradients are parallel if the structure tensor's eigenvalues differ by this factor
@@ -38,6 +38,7 @@ TINY = 1e-30  # keeps 0/0 out of conjugate gradients once the answer is exact
 class Budget:
     """How much work `dense` does: where the pyramid ends and how often each loop runs."""
 
+    smoothings: int  # how often the frames are smoothed by [1 2 1]/4 at first; half the resolution can use three
     finest: int  # the pyramid level at which solving stops: 0 is the image itself, 1 is half its size
     warps: int  # how often I1 is warped and the constraint linearized anew, at every coarser level
     last_warps: int  # the same at the finest level solved, where it costs most
@@ -51,8 +52,8 @@ class Budget:
 
 
 BUDGETS = {
-    "fast": Budget(finest=1, warps=2, last_warps=1, reweightings=1, iterations=10, epsilon_smooth=0.1),
-    "high": Budget(finest=0, warps=5, last_warps=5, reweightings=2, iterations=30, epsilon_smooth=0.01),
+    "fast": Budget(smoothings=3, finest=1, warps=2, last_warps=1, reweightings=1, iterations=12, epsilon_smooth=0.03),
+    "high": Budget(smoothings=1, finest=0, warps=5, last_warps=8, reweightings=2, iterations=30, epsilon_smooth=0.01),
 }
 
 
@@ -83,6 +84,8 @@ def dense(I0: Float[Array, "H W *C"], I1: Float[Array, "H W *C"], *, quality: st
     Every step treats left and right, up and down, x and y alike, so a flipped or turned input gives a flipped or turned
     flow. A frame with a single orientation, such as a grating, gets the normal flow: all that it shows.
 
+    Both frames are taken to be equally exposed; where they are not, match their brightness and contrast first.
+
     Examples
     --------
     >>> y, x = np.mgrid[:32, :48]
@@ -92,7 +95,7 @@ def dense(I0: Float[Array, "H W *C"], I1: Float[Array, "H W *C"], *, quality: st
     array([ 1.5, -0.5])
     """
     budget = budget_of(quality)
-    pyramid = build_pyramid(prepare(I0), prepare(I1), budget)
+    pyramid = build_pyramid(prepare(I0, budget.smoothings), prepare(I1, budget.smoothings), budget)
     finest = min(budget.finest, len(pyramid) - 1)  # the smallest images are solved at their own size
     stripes = only_orientation(pyramid[0][0])
     flow = np.zeros((*pyramid[-1][0].shape, 2), I0.dtype)
@@ -138,13 +141,15 @@ def only_orientation(I: np.ndarray) -> np.ndarray | None:
     return (J - small * np.eye(2, dtype=I.dtype)) / (large - small) if small < SAME_ORIENTATION * large else None
 
 
-def prepare(I: np.ndarray) -> np.ndarray:
+def prepare(I: np.ndarray, smoothings: int) -> np.ndarray:
     """Reduce color to luma, fill unknown pixels with the mean of the known ones, and smooth by [1 2 1]/4."""
     if I.ndim == 3:
         I = I[..., 0] * 0.299 + I[..., 1] * 0.587 + I[..., 2] * 0.114
     known = np.isfinite(I)
     I = np.where(known, I, np.sum(I, where=known) / max(known.sum(), 1))
-    return along_both_axes(lambda P: (P[:-2] + 2 * P[1:-1] + P[2:]) / 4, I, margin=1)
+    for axis in (0, 1) * smoothings:
+        I = along_axis(lambda P: (P[:-2] + 2 * P[1:-1] + P[2:]) / 4, I, axis, margin=1)
+    return I
 
 
 def minimize(I0: np.ndarray, I1: np.ndarray, start: np.ndarray, budget: Budget) -> np.ndarray:
@@ -272,7 +277,3 @@ def along_axis(function, I: np.ndarray, axis: int, margin: int) -> np.ndarray:
     I = np.moveaxis(I, axis, 0)
     ends = [(margin, margin)] + [(0, 0)] * (I.ndim - 1)
     return np.moveaxis(function(np.pad(I, ends, mode="edge")), 0, axis)
-
-
-def along_both_axes(function, I: np.ndarray, margin: int) -> np.ndarray:
-    return along_axis(function, along_axis(function, I, 0, margin), 1, margin)

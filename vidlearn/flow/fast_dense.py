@@ -64,8 +64,11 @@ class Scratch:
         return out
 
     def take(self, source: Array, index: Array, out: Array) -> None:
+        """out = source[index]; each library has one spelling that is fast."""
         if self.backend == "numpy":
-            source.take(index, out=out, mode="clip")  # the indices are valid; "raise" would buffer the output
+            source.take(index, out=out, mode="wrap")  # all indices are valid, but "raise" would buffer the output
+        elif self.backend == "torch":
+            self.xp.index_select(source, 0, index.reshape(-1), out=out.reshape(-1))
         else:
             self.xp.take(source, index, out=out)
 
@@ -85,7 +88,7 @@ def dense(I0: Array, I1: Array, *, quality: str = "fast") -> Array:
     height, width = I0.shape[:2]
     if backend_of(I0) == "torch":
         I0, I1 = I0.detach(), I1.detach()
-    frames = prepare(I0, I1)
+    frames = prepare(I0, I1, budget.smoothings)
     stripes = only_orientation(frames[0])
     pyramid = build_pyramid(frames, budget, striped=stripes is not None)
     finest = min(budget.finest, len(pyramid) - 1)
@@ -107,7 +110,7 @@ def dense(I0: Array, I1: Array, *, quality: str = "fast") -> Array:
     return answer
 
 
-def prepare(I0: Array, I1: Array) -> Array:
+def prepare(I0: Array, I1: Array, smoothings: int) -> Array:
     """Both frames as one (2, H, W): luma, unknown pixels filled with the mean of the known ones, smoothed [1 2 1]/4."""
     scratch = Scratch(I0, math.prod(I0.shape[:2]))
     xp = scratch.xp
@@ -118,11 +121,11 @@ def prepare(I0: Array, I1: Array) -> Array:
             unknown = ~xp.isfinite(frame)
             frame[unknown] = 0
             frame[unknown] = frame.sum() / max(1, int((~unknown).sum()))
-    for axis in (1, 2):
+    for axis in (1, 2) * smoothings:
         P = padded(scratch, frames, axis, 1)
         at(P, axis, 0, -1)[...] += at(P, axis, 1, None)
         xp.add(at(P, axis, 0, -2), at(P, axis, 1, -1), out=frames)
-    frames *= 1 / 16
+    frames *= 1 / 16**smoothings
     return frames
 
 
