@@ -266,11 +266,7 @@ def test_a_wrong_definition_and_a_right_one_are_each_graded_on_their_own():
         "assignment": TOML["assignment"],
         "question": [{"operation": "flow.condition_number"}, {"operation": "flow.normal_flow"}],
     }
-    try:
-        assignment = Assignment.from_dict(asked)
-    except AttributeError:
-        pytest.skip("not run, because flow.condition_number has no spec yet")
-    with Desk(assignment, seed=3, examples=4) as desk:
+    with Desk(Assignment.from_dict(asked), seed=3, examples=4) as desk:
         source = IMPORTS + RIGHT + "\nimport os\ndef condition_number(eigenvalues): os._exit(1)\n"
         result = desk.grade(Paper("a", "a.py", source.encode(), ".py"))
     assert [q["status"] for q in result["questions"]] == ["crashed", "correct"] and result["status"] == "partly"
@@ -311,6 +307,21 @@ def test_helpers_are_there_when_allowed_and_answers_never(desk):
     assert question["score"] == 0 and any(
         "not here while the exercise is graded" in text for text in told(question, "traceback")
     )
+
+
+def test_a_helper_for_one_question_is_not_there_for_another():
+    asked = {
+        "assignment": TOML["assignment"],
+        "question": [
+            {"operation": "flow.spatiotemporal_gradients"},
+            {"operation": "flow.normal_flow", "helpers": ["flow.spatiotemporal_gradients"]},
+        ],
+    }
+    borrowed = "def spatiotemporal_gradients(I0, I1): return vl.flow.spatiotemporal_gradients(I0, I1)\n"
+    uses = RIGHT.replace("    squared", "    vl.flow.spatiotemporal_gradients(Ix, Iy)\n    squared", 1)
+    with Desk(Assignment.from_dict(asked), seed=3, examples=4) as desk:
+        result = desk.grade(Paper("a", "a.py", (IMPORTS + borrowed + uses).encode(), ".py"))
+    assert [q["status"] for q in result["questions"]] == ["wrong", "correct"], result
 
 
 def test_only_the_packages_that_the_assignment_names_can_be_imported(desk):

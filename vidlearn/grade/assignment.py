@@ -36,6 +36,8 @@ class Question:
         Time and memory for the submission's code.
     visibility
         ``"visible"`` reports say what held and what broke; otherwise they show marks only.
+    helpers
+        Operations of vidlearn that the answer may call.
     """
 
     operation: Operation
@@ -43,16 +45,29 @@ class Question:
     split: Mapping[str, float] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     visibility: str = "visible"
+    helpers: tuple[Operation, ...] = ()
+
+    def helper_sources(self) -> dict[str, str]:
+        """By concept the source of the helpers allowed in it: function by function, with what they are built on."""
+        sources = {}
+        for concept in vidlearn.CONCEPTS:
+            allowed = [helper for helper in self.helpers if helper.concept == concept]
+            sources[concept] = _source_of(allowed, self.operation.short) if allowed else ""
+        return sources
+
+    def shut(self) -> tuple[str, ...]:
+        """The names of all operations that the answer does not find in its view of vidlearn."""
+        everything = {operation.short for operation in vidlearn.operations().values()}
+        return tuple(sorted(everything - {helper.short for helper in self.helpers}))
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What is asked, in order, and what a submission may use for it."""
+    """What is asked, in order, and which packages a submission may use for it."""
 
     id: str
     title: str
     questions: tuple[Question, ...]
-    helpers: tuple[Operation, ...] = ()
     packages: tuple[str, ...] = ("numpy",)
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -92,12 +107,10 @@ class Assignment:
         if len({q.operation.short for q in questions}) < len(names):
             raise ValueError("two questions ask for functions of the same name")
         name = str(head.get("id", default_id))
-        helpers = tuple(vidlearn.operation(helper) for helper in head.get("helpers", []))
-        assignment = Assignment(
-            name, str(head.get("title", name)), questions, helpers, ("numpy", *_extra_packages(head)), data
-        )
-        assignment.helper_sources()  # says now, not in the middle of a batch, that a helper would give an answer away
-        for question in questions:
+        packages = ("numpy", *_extra_packages(head))
+        assignment = Assignment(name, str(head.get("title", name)), questions, packages, data)
+        for question in questions:  # now, not in the middle of a batch
+            question.helper_sources()
             if not hasattr(question.operation, "spec"):
                 raise ValueError(f"{question.operation.name} cannot be judged: it has no spec")
         return assignment
@@ -107,27 +120,12 @@ class Assignment:
         """The points of all questions together."""
         return sum(question.points for question in self.questions)
 
-    def helper_sources(self) -> dict[str, str]:
-        """By concept the source of the helpers allowed in it: function by function, with what they are built on."""
-        asked = {question.operation.short for question in self.questions}
-        sources = {}
-        for concept in vidlearn.CONCEPTS:
-            allowed = [helper for helper in self.helpers if helper.concept == concept]
-            sources[concept] = _source_of(allowed, asked) if allowed else ""
-        return sources
-
-    def shut(self) -> tuple[str, ...]:
-        """The names of all operations that a submission does not find in its view of vidlearn."""
-        return tuple(
-            sorted({operation.short for operation in vidlearn.operations().values()} - {h.short for h in self.helpers})
-        )
-
 
 def _question(entry: Any, head: Mapping[str, Any], number: int) -> Question:
     place = f"[[question]] {number}"
     if not isinstance(entry, dict) or "operation" not in entry:
         raise ValueError(f'{place} names no operation; write operation = "flow.normal_flow"')
-    _known(entry, place, {"operation", "points", "split", "time_limit", "memory_limit", "visibility"})
+    _known(entry, place, {"operation", "points", "helpers", "split", "time_limit", "memory_limit", "visibility"})
     operation = vidlearn.operation(str(entry["operation"]))
     points = _number(entry, "points", 1.0, place)
     given = Limits()
@@ -148,7 +146,10 @@ def _question(entry: Any, head: Mapping[str, Any], number: int) -> Question:
     rest = points - sum(split.values())
     if rest < -1e-9 or (split and rest > 1e-9 and len(split) == len(there)):
         raise ValueError(f"{place}: split adds up to {sum(split.values()):g} of {points:g} points")
-    return Question(operation, points, split, Limits(seconds, 4 * seconds, int(mebibytes * 2**20)), visibility)
+    helpers = dict.fromkeys([*head.get("helpers", []), *entry.get("helpers", [])])
+    allowed = tuple(vidlearn.operation(str(helper)) for helper in helpers)
+    limits = Limits(seconds, 4 * seconds, int(mebibytes * 2**20))
+    return Question(operation, points, split, limits, visibility, allowed)
 
 
 def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -184,7 +185,7 @@ def _extra_packages(head: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in names if name != "numpy")
 
 
-def _source_of(operations: list[Operation], asked: set[str]) -> str:
+def _source_of(operations: list[Operation], asked: str) -> str:
     """The text of some references and of all that they use in their modules; refuses where that includes an answer."""
     pieces: dict[str, str] = {}
     for operation in operations:
@@ -195,10 +196,10 @@ def _source_of(operations: list[Operation], asked: set[str]) -> str:
     return "from __future__ import annotations\nimport numpy as np\n" + "\n\n".join(pieces.values()) + "\n"
 
 
-def _collect(module: ModuleType, name: str, wanted: Operation, asked: set[str], pieces: dict[str, str]) -> None:
+def _collect(module: ModuleType, name: str, wanted: Operation, asked: str, pieces: dict[str, str]) -> None:
     if name in pieces:
         return
-    if name in asked:
+    if name == asked:
         how = "is itself asked for" if name == wanted.short else f"is built on {name}, which is asked for"
         raise ValueError(f"helpers: {wanted.name} cannot be allowed: it {how}")
     text = inspect.getsource(module)

@@ -63,7 +63,7 @@ class Desk:
         layers: Sequence[str] = LAYERS,
     ) -> None:
         self.assignment, self.seed, self.examples, self.feedback = assignment, seed, examples, feedback
-        self.helpers, self.shut = assignment.helper_sources(), assignment.shut()
+        self.views = {q.operation.name: (q.helper_sources(), q.shut()) for q in assignment.questions}
         self.sandbox = Sandbox(assignment.packages, layers)
         self.exams = {question.operation.name: _Exam(question, seed, examples) for question in assignment.questions}
 
@@ -239,26 +239,25 @@ class _Bench:
     def __init__(self, desk: Desk, paper: Paper) -> None:
         self.desk, self.paper, self.everything = desk, paper, True
         self.why_not_everything = ""
-        self.worker: Worker | None = None
         self.isolation: dict[str, Any] | None = None
         self.places: dict[str, tuple[int, bool]] = {}
-        self.worker = self._open(desk.assignment.questions[0])
+        first = desk.assignment.questions[0]
+        self.worker = self._open(first)
+        self.opened_for = first.helpers, first.limits.memory
 
     def __enter__(self) -> _Bench:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.worker:
-            self.worker.close()
+        self.worker.close()
 
     def _open(self, question: Question) -> Worker:
         worker = self.desk.sandbox.worker(question.limits)
         try:
             self.isolation = worker.isolation.to_dict()
             asked = [q.operation.short for q in self.desk.assignment.questions]
-            self.places = worker.open(
-                self.paper.source, self.paper.suffix, asked=asked, helpers=self.desk.helpers, shut=self.desk.shut
-            )
+            helpers, shut = self.desk.views[question.operation.name]
+            self.places = worker.open(self.paper.source, self.paper.suffix, asked=asked, helpers=helpers, shut=shut)
             if set(self.places) != set(asked):
                 raise Stopped("crashed", "the process answered out of order")
         except BaseException:
@@ -269,10 +268,10 @@ class _Bench:
     def function(self, question: Question) -> Candidate:
         """The question's function, in the worker that is there if it still lives."""
         worker = self.worker
-        if worker is None or worker.dead or worker.limits.memory != question.limits.memory:
-            if worker:
-                worker.close()
+        if worker.dead or self.opened_for != (question.helpers, question.limits.memory):
+            worker.close()
             worker = self.worker = self._open(question)
+            self.opened_for = question.helpers, question.limits.memory
         worker.limits = question.limits
         try:
             return self._load(worker, question)
@@ -282,6 +281,7 @@ class _Bench:
             self.everything = False
             how = "never ended" if stop.status == "timed out" else "ended the process"
             self.why_not_everything = f"a cell before the function {how} ({stop.sentence}); only definitions were run"
+            worker.close()
             self.worker = self._open(question)
             return self._load(self.worker, question)
 
@@ -297,7 +297,7 @@ class _Bench:
 
     def output(self) -> str:
         """What the submission printed since the last question."""
-        return self.worker.take_output() if self.worker else ""
+        return self.worker.take_output()
 
 
 class _Fresh:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 __all__ = ["Paper", "papers", "printable"]
@@ -49,7 +50,7 @@ def papers(submissions: str | Path, assignment_id: str) -> tuple[list[Paper], li
     if path.is_file():
         if path.suffix.lower() == ".zip":
             return _from_zip(path, assignment_id)
-        return [_take(path.stem, [(path.name, lambda: _read(path))], assignment_id)], []
+        return [_take(path.stem, [(path.name, partial(_read, path))], assignment_id)], []
     found, others = [], []
     for entry in sorted(path.iterdir()):
         if _is_hidden(entry.name):
@@ -58,19 +59,21 @@ def papers(submissions: str | Path, assignment_id: str) -> tuple[list[Paper], li
             found.append(Paper(entry.stem, entry.name, problem="a link to somewhere else, which is not followed"))
         elif entry.is_dir():
             files = [
-                (str(file.relative_to(entry)), lambda file=file: _read(file))
+                (str(file.relative_to(entry)), partial(_read, file))
                 for file in sorted(entry.rglob("*"))[:MAX_ENTRIES]
                 if file.is_file() and not file.is_symlink() and file.suffix.lower() in SUFFIXES
             ]
             found.append(_take(entry.name, files, assignment_id, entry.name + "/"))
         elif entry.suffix.lower() in SUFFIXES:
-            found.append(_take(entry.stem, [(entry.name, lambda entry=entry: _read(entry))], assignment_id))
+            found.append(_take(entry.stem, [(entry.name, partial(_read, entry))], assignment_id))
         else:
             others.append(entry.name)
     return found, others
 
 
-def _take(student: str, files: list[tuple[str, Callable[[], bytes]]], assignment_id: str, prefix: str = "") -> Paper:
+def _take(
+    student: str, files: Sequence[tuple[str, Callable[[], bytes]]], assignment_id: str, prefix: str = ""
+) -> Paper:
     """Choose the one file that is the submission."""
     files = [(name, read) for name, read in files if not any(map(_is_hidden, PurePosixPath(name).parts))]
     named = [(name, read) for name, read in files if assignment_id.lower() in PurePosixPath(name).stem.lower()]
@@ -124,7 +127,7 @@ def _from_zip(path: Path, assignment_id: str) -> tuple[list[Paper], list[str]]:
             continue
         student = parts[0] if len(parts) > 1 else PurePosixPath(parts[0]).stem
         rest = "/".join(parts[1:]) or parts[0]
-        students.setdefault(student, []).append((rest, lambda info=info: _inflate(path, info)))
+        students.setdefault(student, []).append((rest, partial(_inflate, path, info)))
     archive.close()
     return [_take(student, files, assignment_id, student + "/") for student, files in sorted(students.items())], others
 

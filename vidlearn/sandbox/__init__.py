@@ -456,7 +456,7 @@ class Candidate:
         kind = getattr(builtins, known, None)
         if not (isinstance(kind, type) and issubclass(kind, Exception)):  # exit(), KeyboardInterrupt: not from here
             kind, message = RuntimeError, f"{name}: {message}"
-        same = type(name[:80] or "Exception", (kind,), {"__str__": lambda _: message})
+        same: Any = type(name[:80] or "Exception", (kind,), {"__str__": lambda _: message})
         return same.__new__(same)
 
 

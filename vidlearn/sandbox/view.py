@@ -15,7 +15,7 @@ import importlib.util
 import os
 import sys
 import types
-from typing import Any, ClassVar
+from typing import Any
 
 __all__ = ["Packages", "View"]
 
@@ -87,7 +87,9 @@ def _pass_through(items: Any = (), *_: Any, **__: Any) -> Any:
 class _Stub(types.ModuleType):
     """A module that has whatever is asked of it."""
 
-    __path__: ClassVar[list[str]] = []
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
@@ -100,10 +102,9 @@ class _Stub(types.ModuleType):
 class _Vidlearn(types.ModuleType):
     """``vidlearn`` or a concept of it, as the student may see it."""
 
-    __path__: ClassVar[list[str]] = []
-
     def __init__(self, name: str, finder: View) -> None:
         super().__init__(name)
+        self.__path__: list[str] = []
         self.__dict__["_finder"] = finder
 
     def __getattr__(self, name: str) -> Any:

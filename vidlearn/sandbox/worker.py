@@ -195,7 +195,7 @@ def _confine(
     sys.stdout = open(1, "w", buffering=1 << 13, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.argv = [""]
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
     inside = not held["file system"]
     reachable = inside or all(os.stat(parent).st_mode & 1 for path in show for parent in Path(path).parents)
     if os.geteuid():
@@ -262,7 +262,9 @@ def _call(function: Any, number: int, values: list[Any], wire: Any, submission: 
     except BaseException as error:
         known = next((c.__name__ for c in type(error).__mro__ if c.__module__ == "builtins"), "Exception")
         try:
-            story = traceback.format_exception(type(error), error, error.__traceback__.tb_next, limit=8)
+            story = traceback.format_exception(
+                type(error), error, getattr(error.__traceback__, "tb_next", None), limit=8
+            )
         except BaseException:
             story = []
         name, _, message = submission.describe(error).partition(": ")
