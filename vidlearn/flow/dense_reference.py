@@ -38,22 +38,17 @@ TINY = 1e-30  # keeps 0/0 out of conjugate gradients once the answer is exact
 class Budget:
     """How much work `dense` does: where the pyramid ends and how often each loop runs."""
 
-    smoothings: int  # how often the frames are smoothed by [1 2 1]/4 at first; half the resolution can use three
-    finest: int  # the pyramid level at which solving stops: 0 is the image itself, 1 is half its size
+    finest: int  # the finest level solved: 0 is the image itself, 1 is half its size
     warps: int  # how often I1 is warped and the constraint linearized anew, at every coarser level
     last_warps: int  # the same at the finest level solved, where it costs most
     reweightings: int  # how often the robust weights are computed anew, at every warp
     iterations: int  # conjugate gradient steps for each linear system
     epsilon_smooth: float  # flow differences below it (px) are smoothed quadratically; larger is easier to solve
 
-    def warps_at(self, level: int) -> int:
-        """How many warps, so many levels above the finest one solved."""
-        return self.warps if level > 0 else self.last_warps if level == 0 else 0
-
 
 BUDGETS = {
-    "fast": Budget(smoothings=3, finest=1, warps=2, last_warps=1, reweightings=1, iterations=12, epsilon_smooth=0.03),
-    "high": Budget(smoothings=1, finest=0, warps=5, last_warps=8, reweightings=2, iterations=30, epsilon_smooth=0.01),
+    "fast": Budget(finest=1, warps=2, last_warps=1, reweightings=1, iterations=14, epsilon_smooth=0.03),
+    "high": Budget(finest=0, warps=5, last_warps=8, reweightings=2, iterations=30, epsilon_smooth=0.01),
 }
 
 
@@ -95,18 +90,19 @@ def dense(I0: Float[Array, "H W *C"], I1: Float[Array, "H W *C"], *, quality: st
     array([ 1.5, -0.5])
     """
     budget = budget_of(quality)
-    pyramid = build_pyramid(prepare(I0, budget.smoothings), prepare(I1, budget.smoothings), budget)
-    finest = min(budget.finest, len(pyramid) - 1)  # the smallest images are solved at their own size
+    finest = budget.finest if min(I0.shape[:2]) >= 2 * SMALLEST_SIDE else 0
+    pyramid = build_pyramid(prepare(I0, finest), prepare(I1, finest))
     stripes = only_orientation(pyramid[0][0])
     flow = np.zeros((*pyramid[-1][0].shape, 2), I0.dtype)
     for level, (J0, J1) in reversed(list(enumerate(pyramid))):
         if flow.shape[:2] != J0.shape:
             flow = steps.upsample_flow(flow, *J0.shape).astype(I0.dtype)
-        for _ in range(budget.warps_at(level - finest)):
+        warps = budget.warps if level else budget.last_warps
+        for _ in range(warps if stripes is None else 4 * warps):  # for stripes there are fewer levels to do it in
             flow = steps.median_filter_flow(minimize(J0, J1, flow, budget))
             if stripes is not None:
                 flow = flow @ stripes
-    return flow
+    return steps.upsample_flow(flow, *I0.shape[:2]).astype(I0.dtype) if finest else flow
 
 
 def budget_of(quality: str) -> Budget:
@@ -116,13 +112,13 @@ def budget_of(quality: str) -> Budget:
     return BUDGETS[quality]
 
 
-def build_pyramid(I0: np.ndarray, I1: np.ndarray, budget: Budget) -> list[tuple[np.ndarray, np.ndarray]]:
+def build_pyramid(I0: np.ndarray, I1: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Halve both frames while the shorter side stays at SMALLEST_SIDE or more; stripes, only while they are visible."""
     pyramid = [(I0, I1)]
-    contrast = np.std(I0) / 2 if only_orientation(I0) is not None else 0
+    variance = np.var(I0) if only_orientation(I0) is not None else 0
     while (min(pyramid[-1][0].shape) + 1) // 2 >= SMALLEST_SIDE:
         smaller = tuple(steps.downsample(J) for J in pyramid[-1])
-        if len(pyramid) > budget.finest and np.std(smaller[0]) < contrast:
+        if np.var(smaller[0]) < variance / 2:
             break  # smoothed away, stripes leave an alias that moves by another period
         pyramid.append(smaller)
     return pyramid
@@ -141,13 +137,15 @@ def only_orientation(I: np.ndarray) -> np.ndarray | None:
     return (J - small * np.eye(2, dtype=I.dtype)) / (large - small) if small < SAME_ORIENTATION * large else None
 
 
-def prepare(I: np.ndarray, smoothings: int) -> np.ndarray:
-    """Reduce color to luma, fill unknown pixels with the mean of the known ones, and smooth by [1 2 1]/4."""
+def prepare(I: np.ndarray, halvings: int) -> np.ndarray:
+    """Reduce color to luma, fill unknown pixels with the mean of the known ones, halve, and smooth by [1 2 1]/4."""
     if I.ndim == 3:
         I = I[..., 0] * 0.299 + I[..., 1] * 0.587 + I[..., 2] * 0.114
     known = np.isfinite(I)
     I = np.where(known, I, np.sum(I, where=known) / max(known.sum(), 1))
-    for axis in (0, 1) * smoothings:
+    for _ in range(halvings):
+        I = steps.downsample(I)
+    for axis in (0, 1):
         I = along_axis(lambda P: (P[:-2] + 2 * P[1:-1] + P[2:]) / 4, I, axis, margin=1)
     return I
 

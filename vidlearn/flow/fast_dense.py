@@ -72,6 +72,14 @@ class Scratch:
         else:
             self.xp.take(source, index, out=out)
 
+    def scale_and_add(self, out: Array, scale: Array, a: Array) -> None:
+        """out = out · scale + a, in one pass where the library has it."""
+        if self.backend == "torch" and hasattr(scale, "dim"):
+            self.xp.addcmul(a, out, scale, out=out)
+        else:
+            out *= scale
+            out += a
+
     def add_product(self, out: Array, a: Array, b: Array) -> None:
         """out += a b, in one pass where the library has it."""
         if self.backend == "torch":
@@ -88,30 +96,31 @@ def dense(I0: Array, I1: Array, *, quality: str = "fast") -> Array:
     height, width = I0.shape[:2]
     if backend_of(I0) == "torch":
         I0, I1 = I0.detach(), I1.detach()
-    frames = prepare(I0, I1, budget.smoothings)
+    finest = budget.finest if min(height, width) >= 2 * SMALLEST_SIDE else 0
+    frames = prepare(I0, I1, finest)
     stripes = only_orientation(frames[0])
-    pyramid = build_pyramid(frames, budget, striped=stripes is not None)
-    finest = min(budget.finest, len(pyramid) - 1)
-    scratch = Scratch(frames, math.prod(pyramid[finest].shape[1:]))
+    pyramid = build_pyramid(frames, striped=stripes is not None)
+    scratch = Scratch(frames, math.prod(frames.shape[1:]))
     flow = scratch.zeros(2, *pyramid[-1].shape[1:])
-    answer = scratch.empty(height, width, 2)
     for level in reversed(range(len(pyramid))):
-        last = (
-            scratch.xp.moveaxis(answer, 2, 0) if level == 0 and finest > 0 else None
-        )  # nothing follows: write it there
-        flow = upsample(scratch, flow, *pyramid[level].shape[1:], out=last)
-        for _ in range(budget.warps_at(level - finest)):
+        flow = upsample(scratch, flow, *pyramid[level].shape[1:])
+        warps = budget.warps if level else budget.last_warps
+        for _ in range(warps if stripes is None else 4 * warps):
             minimize(scratch, pyramid[level], flow, budget)
             median(scratch, flow)
             if stripes is not None:
                 project(scratch, flow, stripes)
-    if last is None:
-        answer[..., 0], answer[..., 1] = flow[0], flow[1]
-    return answer
+    out = scratch.empty(height, width, 2)
+    components = scratch.xp.moveaxis(out, 2, 0)
+    if finest:
+        upsample(scratch, flow, height, width, out=components)
+    else:
+        components[...] = flow
+    return out
 
 
-def prepare(I0: Array, I1: Array, smoothings: int) -> Array:
-    """Both frames as one (2, H, W): luma, unknown pixels filled with the mean of the known ones, smoothed [1 2 1]/4."""
+def prepare(I0: Array, I1: Array, halvings: int) -> Array:
+    """Both frames as one (2, H, W): luma, unknown pixels filled with the mean of the known ones, halved, smoothed."""
     scratch = Scratch(I0, math.prod(I0.shape[:2]))
     xp = scratch.xp
     frames = scratch.empty(2, *I0.shape[:2])
@@ -121,11 +130,13 @@ def prepare(I0: Array, I1: Array, smoothings: int) -> Array:
             unknown = ~xp.isfinite(frame)
             frame[unknown] = 0
             frame[unknown] = frame.sum() / max(1, int((~unknown).sum()))
-    for axis in (1, 2) * smoothings:
+    for axis in (1, 2) * halvings:
+        frames = halve(frames, axis)
+    for axis in (1, 2):  # [1 1] twice is [1 2 1]
         P = padded(scratch, frames, axis, 1)
-        at(P, axis, 0, -1)[...] += at(P, axis, 1, None)
-        xp.add(at(P, axis, 0, -2), at(P, axis, 1, -1), out=frames)
-    frames *= 1 / 16**smoothings
+        pairs = at(P, axis, 0, -1) + at(P, axis, 1, None)
+        xp.add(at(pairs, axis, 0, -1), at(pairs, axis, 1, None), out=frames)
+    frames *= 1 / 16
     return frames
 
 
@@ -149,21 +160,21 @@ def only_orientation(I: Array) -> tuple[float, float, float] | None:
     return (a - small) / (large - small), b / (large - small), (c - small) / (large - small)
 
 
-def build_pyramid(frames: Array, budget: Budget, striped: bool) -> list[Array]:
+def build_pyramid(frames: Array, striped: bool) -> list[Array]:
     """Halve (2, H, W) while the shorter side stays at SMALLEST_SIDE or more; stripes, only while they are visible."""
     pyramid = [frames]
     while (min(pyramid[-1].shape[1:]) + 1) // 2 >= SMALLEST_SIDE:
         smaller = pyramid[-1]
         for axis in (1, 2):
             smaller = halve(smaller, axis)
-        if striped and len(pyramid) > budget.finest and contrast(smaller[0]) < contrast(frames[0]) / 2:
+        if striped and variance(smaller[0]) < variance(frames[0]) / 2:
             break
         pyramid.append(smaller)
     return pyramid
 
 
-def contrast(I: Array) -> float:
-    return math.sqrt(float(((I - I.mean()) ** 2).mean()))
+def variance(I: Array) -> float:
+    return float(((I - I.mean()) ** 2).mean())
 
 
 def halve(images: Array, axis: int) -> Array:
@@ -331,8 +342,7 @@ def conjugate_gradients(scratch: Scratch, tensor: Array, force: Array, flow: Arr
         add_product(z0, inverse_across, r1)
         add_product(z1, inverse_across, r0)
         now = xp.dot(r_all, z_all)
-        p *= now / (before + TINY)
-        p += z
+        scratch.scale_and_add(p, now / (before + TINY), z)
         xp.multiply(block, p, out=q)
         add_product(q0, across, p1)
         add_product(q1, across, p0)
