@@ -220,6 +220,10 @@ times = np.linspace(0, 6, 9)
 ways = {"to the right": (1.0, 0.0), "right and down": (1.0, 0.8), "right and up": (1.0, -1.2)}
 
 
+def larger(picture, times=2):
+    return np.kron(picture, np.ones((times, times)))
+
+
 def seen(velocity, t, through_hole):
     """One frame of an upright edge with a notch far outside the hole."""
     yy, xx = np.mgrid[:96, :96] - 47.5
@@ -232,7 +236,7 @@ def seen(velocity, t, through_hole):
 
 
 video.scrubber(
-    [np.hstack([seen(way, t, through_hole=True) for way in ways.values()]) for t in times],
+    [larger(np.hstack([seen(way, t, through_hole=True) for way in ways.values()])) for t in times],
     alt="Three edges moving in three directions, seen through a round hole: they look the same",
     labels=[f"t = {t:.2f}" for t in times],
 )
@@ -242,7 +246,7 @@ video.scrubber(
 
 # %%
 video.scrubber(
-    [np.hstack([seen(way, t, through_hole=False) for way in ways.values()]) for t in times],
+    [larger(np.hstack([seen(way, t, through_hole=False) for way in ways.values()])) for t in times],
     alt="The same three edges without the sheet: a notch shows that they move in three directions",
     labels=[f"t = {t:.2f}" for t in times],
 )
@@ -277,7 +281,7 @@ for ax, (name, way) in zip(axes, ways.items(), strict=True):
 # %%
 poles = [video.barber_pole(speed=1.5 * t, angle=-45).I1 for t in range(8)]
 video.scrubber(
-    [np.kron(pole, np.ones((3, 3))) for pole in poles],
+    [larger(pole, 3) for pole in poles],
     alt="A striped pole that turns: the stripes seem to move along it",
 )
 

@@ -138,8 +138,8 @@ vl.check(iterative_lucas_kanade)
 # %% [markdown]
 # ## What you have built
 #
-# Once all three are right, this cell makes a photograph of a cat turn, by up to a dozen pixels, and finds that motion
-# from coarse to fine with your functions alone.
+# Once all three are right, this cell makes a photograph of a cat turn, by many pixels near its corners, and finds that
+# motion from coarse to fine with your functions.
 
 # %% alt="The flow found from coarse to fine with your functions, the true flow, and the error"
 import matplotlib.pyplot as plt

@@ -63,7 +63,7 @@ def render(notebook: NotebookNode, stem: str, folder: Path) -> Path:
             blocks.append(cell.source)
         elif cell.cell_type == "code":
             blocks.append(_fenced(cell.source, "python"))
-            blocks += [_output(output, cell, files) for output in cell.get("outputs", [])]
+            blocks += [_output(output, cell, files) for output in _joined(cell.get("outputs", []))]
     blocks.insert(1, f"[:material-download: This page as a notebook]({stem}.ipynb){{ .md-button download }}")
     download = nbformat.from_dict(notebook)
     for cell in download.cells:
@@ -74,6 +74,14 @@ def render(notebook: NotebookNode, stem: str, folder: Path) -> Path:
     page = folder / f"{stem}.md"
     page.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
     return page
+
+
+def _joined(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
+    """Join what was printed in several goes, and put pictures after it; what went to stderr is left out."""
+    printed = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
+    if printed:
+        yield nbformat.v4.new_output("stream", text=printed)
+    yield from (output for output in outputs if output.output_type != "stream")
 
 
 def _fenced(text: str, language: str) -> str:

@@ -1,0 +1,38 @@
+"""Docstrings for the site: numpydoc writes equations in reStructuredText, the pages are Markdown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from griffe import Extension
+
+__all__ = ["Equations", "to_markdown"]
+
+BLOCK = re.compile(r"^\.\. math:: *(.*(?:\n(?:[ \t]+\S.*))*)", re.MULTILINE)
+INLINE = re.compile(r":math:`([^`]*)`")
+ROLE = re.compile(r":(?:func|class|meth|mod|data|attr):`[.~]*([^`]*)`")
+CITATION = re.compile(r"^\.\. \[(\w+)\] ", re.MULTILINE)
+
+
+def to_markdown(text: str) -> str:
+    r"""Turn the few reStructuredText marks of a numpydoc docstring into Markdown.
+
+    Examples
+    --------
+    >>> print(to_markdown("Solve :math:`a x = b` with :func:`solve`."))
+    Solve $a x = b$ with `solve`.
+    """
+    text = BLOCK.sub(lambda m: "$$\n" + "\n".join(line.strip() for line in m[1].splitlines()) + "\n$$", text)
+    text = INLINE.sub(r"$\1$", text)
+    text = ROLE.sub(lambda m: f"`{m[1]}`", text)
+    return CITATION.sub(r"- [\1] ", text).replace("``", "`")
+
+
+class Equations(Extension):
+    """Lets mkdocstrings show the equations."""
+
+    def on_instance(self, *, obj: Any, **_: Any) -> None:
+        """Rewrite a docstring as soon as it has been read."""
+        if obj.docstring and not obj.is_alias:
+            obj.docstring.value = to_markdown(obj.docstring.value)
