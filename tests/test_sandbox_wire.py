@@ -64,9 +64,21 @@ class AlwaysEqual:
         return True
 
 
+class Subclass(np.ndarray):
+    pass
+
+
 @pytest.mark.parametrize(
     "value",
-    [AlwaysEqual(), np.array([AlwaysEqual()]), 2**70, {"a": 1}, np.matrix([[1.0]]), np.zeros(3, "U4"), [0] * 5000],
+    [
+        AlwaysEqual(),
+        np.array([AlwaysEqual()]),
+        2**70,
+        {"a": 1},
+        np.zeros(2).view(Subclass),
+        np.zeros(3, "U4"),
+        [0] * 5000,
+    ],
     ids=["object", "object array", "huge integer", "dict", "ndarray subclass", "text array", "long list"],
 )
 def test_what_cannot_travel_is_refused(value):

@@ -7,6 +7,7 @@ package.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -72,8 +73,24 @@ def no_new_privileges() -> None:
     _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1), "no new privileges")
 
 
-def limit(seconds: int, memory: int, files: int = 64, file_bytes: int = 16 << 20, tasks: int = 64) -> None:
-    """Resource limits: processor seconds, bytes of memory beyond what is used now, open files, file size, tasks."""
+def tasks_of_user() -> int:
+    """How many threads this user runs, all processes together; 0 for root, whose workers get a user of their own."""
+    if not LINUX or os.geteuid() == 0:
+        return 0
+    count = 0
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # processes come and go
+                if entry.stat().st_uid == os.geteuid():
+                    count += len(os.listdir(f"/proc/{entry.name}/task"))
+    return count
+
+
+def limit(seconds: int, memory: int, others: int = 0, files: int = 64, file_bytes: int = 16 << 20) -> None:
+    """Resource limits: processor seconds, bytes of memory beyond what is used now, open files, file size, and 64 tasks.
+
+    The system counts tasks by user, so the `others` of the same user are added twice over: they may grow meanwhile.
+    """
 
     def at_most(which: int, value: int) -> None:
         hard = resource.getrlimit(which)[1]
@@ -85,7 +102,7 @@ def limit(seconds: int, memory: int, files: int = 64, file_bytes: int = 16 << 20
     at_most(resource.RLIMIT_FSIZE, file_bytes)
     at_most(resource.RLIMIT_NOFILE, files)
     if LINUX:
-        at_most(resource.RLIMIT_NPROC, tasks)
+        at_most(resource.RLIMIT_NPROC, 64 + 2 * others)
         at_most(resource.RLIMIT_MSGQUEUE, 0)
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         at_most(resource.RLIMIT_AS, used + memory)

@@ -72,7 +72,7 @@ def main() -> None:
     packages = tuple(
         path for name in names for path in Path(folder).glob(f"{name}*") if path.name in (name, f"{name}.libs")
     )
-    show, hidden = confine.readable(packages)
+    paths = (*confine.readable(packages), confine.tasks_of_user())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's to handle
     gc.collect()
     gc.freeze()
@@ -84,7 +84,7 @@ def main() -> None:
         if os.fork() == 0:
             control.close()
             try:
-                _keep(ORDER.unpack(order), handles, (wire, confine, submission, view), (show, hidden))
+                _keep(ORDER.unpack(order), handles, (wire, confine, submission, view), paths)
             finally:
                 os._exit(70)
         for handle in handles:
@@ -96,7 +96,7 @@ def main() -> None:
             pass
 
 
-def _keep(order: tuple[int, int, int], handles: list[int], modules: tuple[Any, ...], paths: tuple[Any, Any]) -> None:
+def _keep(order: tuple[int, int, int], handles: list[int], modules: tuple[Any, ...], paths: tuple[Any, ...]) -> None:
     """Start the student's process in namespaces of its own, wait for it, and tell the grader how it ended."""
     confine = modules[1]
     calls, output, fate = handles
@@ -180,8 +180,10 @@ def _confine(
     with contextlib.suppress(OSError):
         confine.die_with_parent()
     os.setpgid(0, 0)
-    show, hidden = paths
-    _layer(held, wanted, "limits", confine.limit, seconds, memory)  # first, while /proc still tells what is in use
+    show, hidden, others = paths
+    _layer(
+        held, wanted, "limits", confine.limit, seconds, memory, others
+    )  # first, while /proc still tells what is in use
     if held["namespaces"]:
         held["file system"] = held["namespaces"]
     else:
