@@ -5,9 +5,9 @@ One energy, two budgets. A flow F is good if what it matches looks alike, and if
     E(F) = Σ ψ_D(I1(x + F) − I0(x))  +  γ Σ ψ_D(|∇I1(x + F) − ∇I0(x)|)  +  α Σ ψ_S(|∇F|),     ψ(r) = √(r² + ε²)
 
 The terms are the course's own: brightness constancy, the same for gradients (which a brighter frame leaves alone),
-and Horn and Schunck's smoothness. ψ grows like |r|, not r²: a robust estimator that
-lets a moving edge be an edge. The energy is minimized from coarse to fine by Gauss–Newton steps: warp, linearize,
-replace ψ by a weighted square, solve the linear system by conjugate gradients, take the median of 3×3 neighbors.
+and Horn and Schunck's smoothness. ψ grows like |r|, not r²: a robust estimator that lets a moving edge be an edge.
+The energy is minimized from coarse to fine by Gauss–Newton steps: warp, linearize, replace ψ by a weighted square,
+solve the linear system by conjugate gradients, take the median of 3×3 neighbors.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def dense(I0: Float[Array, "H W *C"], I1: Float[Array, "H W *C"], *, quality: st
 
     Returns
     -------
-    The flow ``(H, W, 2)`` in px, ``I1(x + u, y + v) = I0(x, y)``.
+    flow
+        ``(H, W, 2)``, (u, v) in pixels per frame: ``I1(x + u, y + v) = I0(x, y)``.
 
     Raises
     ------
@@ -74,12 +75,16 @@ def dense(I0: Float[Array, "H W *C"], I1: Float[Array, "H W *C"], *, quality: st
 
     Notes
     -----
-    The energy of Brox et al. (ECCV 2004), with gradients of the average of I0 and the warped I1 and a median after each
-    warp, both from Sun, Roth and Black (CVPR 2010). Deck: lecture 9, from the flow constraint to coarse-to-fine.
     Every step treats left and right, up and down, x and y alike, so a flipped or turned input gives a flipped or turned
     flow. A frame with a single orientation, such as a grating, gets the normal flow: all that it shows.
 
     Both frames are taken to be equally exposed; where they are not, match their brightness and contrast first.
+
+    References
+    ----------
+    L9, "Coarse-to-fine optical flow estimation". T. Brox, A. Bruhn, N. Papenberg and J. Weickert, "High accuracy optical
+    flow estimation based on a theory for warping", ECCV 2004: the energy. D. Sun, S. Roth and M. J. Black, "Secrets of
+    optical flow estimation and their principles", CVPR 2010: gradients of the average of both frames, and the median.
 
     Examples
     --------
