@@ -36,7 +36,7 @@ The test ``i < n`` forgotten: 8 threads write an array of 5.
 >>> Kernel(source.replace("if (i < n)", ""), "saxpy", sanitize="memory")((2,), (4,), (np.float32(2), x, y, 5))
 Traceback (most recent call last):
 vidlearn.cuda_on_cpu.KernelError: saxpy, line 4: thread (1, 0, 0) of block (1, 0, 0) reads y[5], but y has 5 elements
-        y[i] += a * x[i];
+    y[i] += a * x[i];
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ static unsigned char slots[1024][16];
 static void (*kernel)(void*);
 static void* arguments;
 static unsigned current, phase, warp_phase[32];  // phase: how many barriers lie behind
+static bool running;  // a fiber is; what happens outside is the launch's business, no kernel's
 static jmp_buf scheduler;
 static char* stacks;
 static constexpr size_t stack_size = 256 << 10, max_threads = 1024, redzone = 512;  // shim.h: SHIM_REDZONE
@@ -61,7 +62,7 @@ static void complain(const char* format, ...) {
     va_end(list);
 }
 
-// ---- switching: setjmp costs 20 times less than swapcontext, but AddressSanitizer follows only the latter ------------
+// ---- switching: setjmp costs 20 times less than swapcontext, but AddressSanitizer follows only the latter
 #ifdef __SANITIZE_ADDRESS__
 static ucontext_t scheduler_context;
 static void resume(Fiber& f) { swapcontext(&scheduler_context, &f.context); }
@@ -99,7 +100,8 @@ void wait_warp(unsigned mask, int line, bool orders_memory) {
 void* slot(unsigned lane) { return slots[current / 32 * 32 + lane]; }
 
 void stop(int line, const char* why) {
-    complain("line %d: %s, in thread %s of block %s", line, why, text_of(threadIdx).c_str(), text_of(blockIdx).c_str());
+    complain("line %d: %s, in thread %s of block %s", line, why, text_of(threadIdx).c_str(),
+             text_of(blockIdx).c_str());
 #ifdef __SANITIZE_ADDRESS__
     fprintf(stderr, "shim-stop %s\n", message);
     _Exit(3);
@@ -132,7 +134,8 @@ static bool open_warp_barriers(unsigned threads) {
                 all_here &= !(mask >> i & 1) || s == at_warp_barrier || s == done;
             }
             for (unsigned i = 0; all_here && i < 32 && first + i < threads; i++)
-                if ((mask >> i & 1) && fibers[first + i].state == at_warp_barrier) fibers[first + i].state = ready, opened = true;
+                if ((mask >> i & 1) && fibers[first + i].state == at_warp_barrier)
+                    fibers[first + i].state = ready, opened = true;
         }
     return opened;
 }
@@ -155,8 +158,9 @@ static bool open_block_barrier(unsigned threads) {  // false: a barrier that can
         return false;
     }
     if (left) {
-        complain("line %d: %u of %u threads reach this __syncthreads(); %u left the kernel before it (thread %s of block %s "
-                 "for one). Let every thread reach the barrier: test the bounds around the work, don't return early",
+        complain("line %d: %u of %u threads reach this __syncthreads(); %u left the kernel before it (thread %s of "
+                 "block %s for one). Let every thread reach the barrier: test the bounds around the work, "
+                 "don't return early",
                  waiting->line, arrived, threads, left, text_of(index_of(odd)).c_str(), text_of(blockIdx).c_str());
         return false;
     }
@@ -171,7 +175,12 @@ static bool run_block(unsigned threads) {
         unsigned finished = 0;
         for (current = 0; current < threads; current++) {
             Fiber& f = fibers[current];
-            if (f.state == ready) threadIdx = index_of(current), resume(f);
+            if (f.state == ready) {
+                threadIdx = index_of(current);
+                running = true;
+                resume(f);
+                running = false;
+            }
             if (*message) return false;
             finished += f.state == done;
         }
@@ -227,8 +236,8 @@ const char* run(void (*thread)(void*), void* values, const unsigned* shape, size
 }
 
 // ---- races --------------------
-// Two accesses to one byte race if at least one writes, not both are atomic, and nothing orders them: they come from two
-// threads of a block with no barrier between, or (global memory) from two blocks. GCC and Clang call the functions
+// Two accesses to one byte race if at least one writes, not both are atomic, and nothing orders them: they come from
+// two threads of a block with no barrier between, or (global memory) from two blocks. GCC and Clang call the functions
 // below at each access in code compiled with -fsanitize=thread; ThreadSanitizer's own library is not linked.
 #ifdef SHIM_RACES
 struct Access {
@@ -264,7 +273,8 @@ static std::string offset_of(void* at) {  // Python turns @…@ into a line
     return text;
 }
 static std::string who(const Access& a) {
-    Index b = {unsigned(a.block % gridDim.x), unsigned(a.block / gridDim.x % gridDim.y), unsigned(a.block / gridDim.x / gridDim.y)};
+    unsigned column = a.block % gridDim.x, rest = a.block / gridDim.x;
+    Index b = {column, rest % gridDim.y, rest / gridDim.y};
     return "thread " + text_of(index_of(a.thread)) + " of block " + text_of(b);
 }
 static std::string what(const char* p, const Shared* s) {
@@ -273,6 +283,7 @@ static std::string what(const char* p, const Shared* s) {
     return s ? std::string("__shared__ ") + s->name : text;
 }
 static void accessed(const char* p, size_t size, bool writes, bool atomic, void* at) {
+    if (!running) return;
     if (p >= stacks && p < stacks + max_threads * stack_size) return;
     const Shared* s = shared_at(p);
     uint64_t block = blockIdx.x + uint64_t(gridDim.x) * (blockIdx.y + uint64_t(gridDim.y) * blockIdx.z);
@@ -280,7 +291,8 @@ static void accessed(const char* p, size_t size, bool writes, bool atomic, void*
     for (size_t i = 0; i < size; i++) {
         Cell& cell = cells[uintptr_t(p + i)];
         if (!writes && s && cell.write.block != block) {
-            complain("line %s: %s reads %s before any thread of its block wrote it (a __syncthreads missing, or no first value)", offset_of(at).c_str(), who(now).c_str(), what(p, s).c_str());
+            complain("line %s: %s reads %s before any thread of its block wrote it (a __syncthreads missing, or no "
+                     "first value)", offset_of(at).c_str(), who(now).c_str(), what(p, s).c_str());
             return _longjmp(scheduler, 1);
         }
         const Access* other = race(cell.write, now, s) ? &cell.write : nullptr;
@@ -298,20 +310,29 @@ static void accessed(const char* p, size_t size, bool writes, bool atomic, void*
         if (writes) cell.write = now;
         if (!writes || atomic) {
             Access& first = cell.reads[0];
-            bool replace = !known(first) || (first.block == block && (first.thread == current || !race(first, now, true)));
+            bool replace =
+                !known(first) || (first.block == block && (first.thread == current || !race(first, now, true)));
             (replace ? first : cell.reads[1]) = now;
         }
     }
 }
-void atomic(const void* p, size_t size) { accessed(static_cast<const char*>(p), size, true, true, __builtin_return_address(0)); }
+void atomic(const void* p, size_t size) {
+    accessed(static_cast<const char*>(p), size, true, true, __builtin_return_address(0));
+}
 
 extern "C" {
 #define SHIM_SEES(name, n, writes) \
     void __tsan_##name##n(void* p) { accessed(static_cast<char*>(p), n, writes, false, __builtin_return_address(0)); }
-#define SHIM_SEES_ALL(n) SHIM_SEES(read, n, false) SHIM_SEES(write, n, true) SHIM_SEES(unaligned_read, n, false) SHIM_SEES(unaligned_write, n, true)
+#define SHIM_SEES_ALL(n)                                \
+    SHIM_SEES(read, n, false) SHIM_SEES(write, n, true) \
+    SHIM_SEES(unaligned_read, n, false) SHIM_SEES(unaligned_write, n, true)
 SHIM_SEES_ALL(1) SHIM_SEES_ALL(2) SHIM_SEES_ALL(4) SHIM_SEES_ALL(8) SHIM_SEES_ALL(16)
-void __tsan_read_range(void* p, size_t n) { accessed(static_cast<char*>(p), n, false, false, __builtin_return_address(0)); }
-void __tsan_write_range(void* p, size_t n) { accessed(static_cast<char*>(p), n, true, false, __builtin_return_address(0)); }
+void __tsan_read_range(void* p, size_t n) {
+    accessed(static_cast<char*>(p), n, false, false, __builtin_return_address(0));
+}
+void __tsan_write_range(void* p, size_t n) {
+    accessed(static_cast<char*>(p), n, true, false, __builtin_return_address(0));
+}
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
@@ -323,7 +344,8 @@ void atomic(const void*, size_t) {}
 }  // namespace shim
 
 // ---- a program of its own, for AddressSanitizer --------------------
-// Python writes the launch to a file and reads the arrays back from it, so that a crash ends this process, not Python's.
+// Python writes the launch to a file and reads the arrays back from it, so that a crash ends this process, not
+// Python's.
 #ifdef __SANITIZE_ADDRESS__
 extern "C" const char* shim_launch(const unsigned* shape, size_t shared, void** values);
 extern "C" __attribute__((visibility("default"))) void __asan_on_error() {

@@ -18,7 +18,8 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __align__(n) alignas(n)
-#define SHIM_UNSEEN __attribute__((no_sanitize("thread")))  // the race detector sees the kernel's accesses, not the shim's
+// the race detector sees the kernel's accesses, not the shim's
+#define SHIM_UNSEEN __attribute__((no_sanitize("thread")))
 
 // ---- vector types --------------------
 #define SHIM_VECTORS(T, name)                                                                        \
@@ -80,11 +81,14 @@ template <class... P> const char* signature(void (*)(P...)) {
     ((out += describe<P>(out)), ...);
     return text;
 }
-template <class... P> const char* launch(void (*kernel)(P...), const unsigned* shape, size_t shared, void** values, bool barriers) {
+template <class... P>
+const char* launch(void (*kernel)(P...), const unsigned* shape, size_t shared, void** values, bool barriers) {
     struct Call { void (*kernel)(P...); void** values; } call{kernel, values};
     auto thread = [](void* p) {
         auto& c = *static_cast<Call*>(p);
-        [&]<size_t... I>(std::index_sequence<I...>) { c.kernel(*static_cast<P*>(c.values[I])...); }(std::index_sequence_for<P...>{});
+        [&]<size_t... I>(std::index_sequence<I...>) {
+            c.kernel(*static_cast<P*>(c.values[I])...);
+        }(std::index_sequence_for<P...>{});
     };
     return run(thread, &call, shape, shared, barriers);
 }
@@ -131,7 +135,10 @@ SHIM_UNSEEN inline unsigned ballot(int line, unsigned mask, bool vote) {
     memset(slot(lane()), 0, 16);
     memcpy(slot(lane()), &mine, sizeof mine);
     wait_warp(mask, line, false);
-    for (int i = 0; i < 32; i++) memcpy(&other, slot(i), sizeof other), votes |= unsigned(other && (mask >> i & 1)) << i;
+    for (int i = 0; i < 32; i++) {
+        memcpy(&other, slot(i), sizeof other);
+        votes |= unsigned(other && (mask >> i & 1)) << i;
+    }
     wait_warp(mask, line, false);
     return votes;
 }
@@ -169,7 +176,7 @@ template <class T> SHIM_UNSEEN T atomicCAS(T* address, std::type_identity_t<T> c
     return old;
 }
 
-// ---- math: <math.h> has most of CUDA's; as in CUDA, min and max take mixed types and prefer a number to a NaN -----------
+// ---- math: <math.h> has most of CUDA's; as in CUDA, min and max take mixed types and prefer a number to a NaN
 template <class A, class B> constexpr std::common_type_t<A, B> min(A a, B b) {
     typedef std::common_type_t<A, B> T;
     if constexpr (std::is_floating_point_v<T>) return fmin(T(a), T(b));

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import functools
 from importlib import resources
+from types import FunctionType
 from typing import Any
 
 import cupy as cp
 import numpy as np
 
+from vidlearn.flow import fast_dense
+from vidlearn.flow.dense_reference import ALPHA, EPSILON_DATA, GAMMA, TINY, Budget
+
 __all__ = [
-    "coarse_to_fine",
     "correlation_volume",
+    "dense",
     "iterative_lucas_kanade",
     "lucas_kanade",
     "median_filter_flow",
@@ -30,7 +34,7 @@ SHARED_MEMORY = 48 * 1024
 
 @functools.cache
 def source(name: str) -> str:
-    """Return the CUDA source of a kernel, with what all kernels share in front; its lines keep their numbers."""
+    """Return the CUDA source of a kernel file, with what all kernels share in front; its lines keep their numbers."""
     folder = resources.files("vidlearn.flow") / "kernels"
     common, own = ((folder / file).read_text() for file in ("common.cuh", f"{name}.cu"))
     return f'{common}\n#line 1 "{name}.cu"\n{own}'
@@ -44,11 +48,12 @@ def options(dtype: Any, **constants: int) -> tuple[str, ...]:
 
 @functools.cache
 def _compiled(name: str, options: tuple[str, ...]) -> Any:
-    return cp.RawKernel(source(name), name, options)
+    file, _, kernel = name.partition(".")
+    return cp.RawKernel(source(file), kernel or file, options)
 
 
 def _launch(name: str, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], **constants: int) -> None:
-    """Launch a kernel in the type of its first array."""
+    """Launch the kernel "file", or "file.kernel", in the type of its first array."""
     _compiled(name, options(args[0].dtype, **constants))(grid, block, args)
 
 
@@ -144,46 +149,70 @@ def correlation_volume(f1: Any, f2: Any, max_displacement: int) -> Any:
 
 
 def iterative_lucas_kanade(I0: Any, I1: Any, window: int = 5, iterations: int = 3) -> Any:
-    """Warp, solve, repeat: one launch a round."""
-    return _refine(I0, I1, cp.zeros((*I0.shape[:2], 2), I0.dtype), window, iterations)
-
-
-def coarse_to_fine(I0: Any, I1: Any, window: int = 5, iterations: int = 3, levels: int | None = None) -> Any:
-    """Solve on a small image and refine down the pyramid."""
-    from vidlearn.flow import fast
-
-    if levels is None:
-        levels = 1 + max(0, int(np.log2(min(I0.shape[:2]) / 8)))
-    pyramids = list(zip(fast.gaussian_pyramid(I0, levels), fast.gaussian_pyramid(I1, levels), strict=True))
-    flow = cp.zeros((*pyramids[-1][0].shape[:2], 2), I0.dtype)
-    for J0, J1 in reversed(pyramids):
-        if flow.shape[:2] != J0.shape[:2]:
-            flow = fast.upsample_flow(flow, *J0.shape[:2])
-        flow = _refine(J0, J1, flow, window, iterations)
-    return flow
-
-
-def _refine(I0: Any, I1: Any, flow: Any, window: int, iterations: int) -> Any:
-    """The rounds of iterative Lucas–Kanade, from a given flow."""
-    I0, I1, flow = _plain(I0, I1, flow)
+    """Warp, solve, repeat: one launch a round, two where the window is too large for one."""
+    I0, I1 = _plain(I0, I1)
+    flow = cp.zeros((*I0.shape[:2], 2), I0.dtype)
     shape = _window_shape(window, *I0.shape[:2])
-    if 5 * (shape["ROWS"] + 2 * shape["RADIUS"]) * shape["WIDTH"] * I0.itemsize > SHARED_MEMORY:
-        return _refine_in_steps(I0, I1, flow, window, iterations)
+    fits = 5 * (shape["ROWS"] + 2 * shape["RADIUS"]) * shape["WIDTH"] * I0.itemsize <= SHARED_MEMORY
     for _ in range(iterations):
-        refined = cp.empty_like(flow)
-        _launch_window("refine", (I0, I1, flow, refined), I0, window)
-        flow = refined
+        if fits:
+            refined = cp.empty_like(flow)
+            _launch_window("refine", (I0, I1, flow, refined), I0, window)
+            flow = refined
+        else:
+            equations = [cp.empty_like(I0) for _ in range(3)]
+            _launch("refine.equations", _blocks((I0.size, 256)), (256,), (I0, I1, flow, *equations, *_sizes(I0)))
+            flow = lucas_kanade(*equations, window)
     return flow
 
 
-def _refine_in_steps(I0: Any, I1: Any, flow: Any, window: int, iterations: int) -> Any:
-    """The same for windows that are too large for one kernel's shared memory."""
-    from vidlearn.flow import fast
+# ---- dense: the loop over pyramid levels is fast_dense's; its two expensive steps are kernels --------------------
 
-    Ix, Iy, _ = fast.spatiotemporal_gradients(I0, I0)
-    color = (..., None) if I0.ndim == 3 else ...
-    for _ in range(iterations):
-        u, v, inside = flow[..., 0][color], flow[..., 1][color], fast.inside_frame(flow)[color]
-        target = Ix * u + Iy * v - (warp(I1, flow) - I0)
-        flow = lucas_kanade(Ix * inside, Iy * inside, -target * inside, window)
-    return flow
+
+def _launch_planes(name: str, shape: tuple[int, ...], *args: Any) -> None:
+    """Launch a kernel with one thread for each element of (planes, height, width) or (height, width)."""
+    *planes, height, width = shape
+    _launch(name, (*_blocks((width, 32), (height, 8)), *planes), (32, 8), args)
+
+
+def _minimize(_: fast_dense.Scratch, frames: Any, flow: Any, budget: Budget) -> None:
+    """Lower the energy from `flow`, in place; see dense_reference.minimize. Nothing here waits for the device."""
+    shape, dtype = flow.shape[1:], flow.dtype
+    size, tiny = tuple(map(np.int32, shape)), dtype.type(TINY)
+    constants = [dtype.type(c) for c in (ALPHA, GAMMA, EPSILON_DATA, budget.epsilon_smooth)]
+    I0, I1, work = cp.ascontiguousarray(frames[0]), cp.ascontiguousarray(frames[1]), cp.array(flow, order="C")
+    start = work.copy()
+    difference, mean, inside, down, right = (cp.empty(shape, dtype) for _ in range(5))
+    residual, z, p, q, p_before = (cp.empty((2, *shape), dtype) for _ in range(5))
+    tensor = cp.empty((3, *shape), dtype)
+    system = (tensor, down, right)
+    _launch_planes("dense.dense_warp", shape, I0, I1, work, difference, mean, inside, *size)
+    for _ in range(budget.reweightings):
+        images = (difference, mean, inside)
+        _launch_planes(
+            "dense.dense_equations", shape, *images, start, work, tensor, residual, down, right, *size, *constants
+        )
+        p[...], q[...], now, before = 0, 0, cp.zeros((), dtype), cp.full((), np.inf, dtype)
+        state = (work, residual, z, *size, tiny)
+        _launch_planes("dense.dense_step", shape, now, before, p, q, *system, *state)  # of length 0: only z
+        for _ in range(budget.iterations):
+            now, p, p_before = cp.dot(residual.ravel(), z.ravel()), p_before, p
+            _launch_planes("dense.dense_direction", shape, now, before, z, p_before, *system, p, q, *size, tiny)
+            _launch_planes("dense.dense_step", shape, now, cp.dot(p.ravel(), q.ravel()), p, q, *system, *state)
+            before = now
+    flow[...] = work
+
+
+def _median(_: fast_dense.Scratch, flow: Any) -> None:
+    """3 × 3 median of each component, in place."""
+    before = cp.array(flow, order="C")
+    after = cp.empty_like(before)
+    _launch_planes("median_filter_flow.median_filter_planes", flow.shape, before, after, *map(np.int32, flow.shape[1:]))
+    flow[...] = after
+
+
+def dense(I0: Any, I1: Any, *, quality: str = "fast") -> Any:
+    """Estimate the motion of every pixel; the algorithm of dense_reference.py."""
+    kernels = {"minimize": _minimize, "median": _median}
+    with_kernels = FunctionType(fast_dense.dense.__code__, vars(fast_dense) | kernels)
+    return with_kernels(I0, I1, quality=quality)

@@ -1,4 +1,4 @@
-// Shared by the flow kernels. `real` is float or double, `real2` the pair of them: (u, v), stored 8 or 16 bytes at once.
+// Shared by the flow kernels. `real` is float or double, `real2` a pair of them: (u, v), stored 8 or 16 bytes at once.
 
 __device__ real2 pair(real u, real v) {
     real2 both;
@@ -9,8 +9,8 @@ __device__ real2 pair(real u, real v) {
 __device__ int clamp(int i, int n) { return min(max(i, 0), n - 1); }
 
 // The solution of [a b; b c] d = (p, q); where the matrix is singular, the shortest one.
-// Dividing by the trace first keeps tiny and huge gradients in range. The rank is 1 where the second eigenvalue is below
-// 64 eps of the first; then J / lambda^2 is the pseudo-inverse.
+// Dividing by the trace first keeps tiny and huge gradients in range. The rank is 1 where the second eigenvalue is
+// below 64 eps of the first; then J / lambda^2 is the pseudo-inverse.
 __device__ real2 solve(real a, real b, real c, real p, real q) {
     const real eps = sizeof(real) == 4 ? real(1.1920929e-7) : real(2.220446049250313e-16);
     real trace = a + c;
@@ -27,9 +27,9 @@ __device__ real sample(const real* image, real x, real y, int height, int width,
     x = min(max(x, real(0)), real(width - 1)), y = min(max(y, real(0)), real(height - 1));
     int left = int(x), top = int(y), right = min(left + 1, width - 1), bottom = min(top + 1, height - 1);
     real s = x - left, t = y - top;
-    real above = (1 - s) * image[(top * width + left) * channels + c] + s * image[(top * width + right) * channels + c];
-    real below = (1 - s) * image[(bottom * width + left) * channels + c] + s * image[(bottom * width + right) * channels + c];
-    return (1 - t) * above + t * below;
+    const real *above = image + top * width * channels + c, *below = image + bottom * width * channels + c;
+    return (1 - t) * ((1 - s) * above[left * channels] + s * above[right * channels]) +
+           t * ((1 - s) * below[left * channels] + s * below[right * channels]);
 }
 
 #ifdef RADIUS

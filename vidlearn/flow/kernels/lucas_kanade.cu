@@ -1,8 +1,9 @@
-// Lucas-Kanade from the derivatives: window sums and the 2 x 2 solution in one pass, so that no sum ever goes to memory.
+// Lucas-Kanade from the derivatives: window sums and the 2 x 2 solution in one pass, so that no sum ever goes to
+// memory.
 //
 // A pixel (gray, float32): 12 bytes read, 8 written; 5 K multiply-adds down the column, 5 K additions along the row and
 // some 25 operations to solve: about 100 flops for K = 5. Memory bound.
-// Floor on an H200 at 1920 x 1080: 41.5 MB at 4.3 TB/s (measured copy; 4.8 on the datasheet) = 9.6 us. Done as array
+// Floor on an H200 at 1920 x 1080: 41.5 MB at 4.3 TB/s (copy, measured; datasheet 4.8) = 9.6 us. Done as array
 // operations, each product and each sum goes to memory and back: more than ten times the bytes.
 // How it gets near: as in structure_tensor.cu; then the limit is the 180 bytes a pixel (K = 5) that pass through L1 and
 // shared memory, 128 bytes a clock on each of 132 multiprocessors: 11 us by count.
