@@ -12,6 +12,11 @@ __all__ = ["Equations", "to_markdown"]
 BLOCK = re.compile(r"^\.\. math:: *(.*(?:\n(?:[ \t]+\S.*))*)", re.MULTILINE)
 INLINE = re.compile(r":math:`([^`]*)`")
 ROLE = re.compile(r":(?:func|class|meth|mod|data|attr):`[.~]*([^`]*)`")
+# "residual" alone is a name whose type stands in the signature; the parser would take it for the type
+RETURNED = re.compile(
+    r"^(Returns\n-+\n(?!(?:str|int|bool|float|list|dict|tuple)\n)[a-z]\w*)(?=\n[ \t]+\S)", re.MULTILINE
+)
+SEVERAL = re.compile(r"^(Returns\n-+\n)\w+, [\w, ]+(?=\n[ \t]+\S)", re.MULTILINE)
 CITATION = re.compile(r"^\.\. \[(\w+)\] ", re.MULTILINE)
 
 
@@ -26,6 +31,7 @@ def to_markdown(text: str) -> str:
     text = BLOCK.sub(lambda m: "$$\n" + "\n".join(line.strip() for line in m[1].splitlines()) + "\n$$", text)
     text = INLINE.sub(r"$\1$", text)
     text = ROLE.sub(lambda m: f"`{m[1]}`", text)
+    text = SEVERAL.sub(r"\1:", RETURNED.sub(r"\1 :", text))
     return CITATION.sub(r"- [\1] ", text).replace("``", "`")
 
 
