@@ -82,9 +82,9 @@ def dense(I0: Float[Array, "H W *C"], I1: Float[Array, "H W *C"], *, quality: st
 
     References
     ----------
-    L9, "Coarse-to-fine optical flow estimation". T. Brox, A. Bruhn, N. Papenberg and J. Weickert, "High accuracy optical
-    flow estimation based on a theory for warping", ECCV 2004: the energy. D. Sun, S. Roth and M. J. Black, "Secrets of
-    optical flow estimation and their principles", CVPR 2010: gradients of the average of both frames, and the median.
+    L9, "Coarse-to-fine optical flow estimation". T. Brox, A. Bruhn, N. Papenberg and J. Weickert, "High accuracy
+    optical flow estimation based on a theory for warping", ECCV 2004: the energy. D. Sun, S. Roth and M. J. Black,
+    "Secrets of optical flow estimation and their principles", CVPR 2010: gradients of both frames' mean, the median.
 
     Examples
     --------
