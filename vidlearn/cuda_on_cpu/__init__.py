@@ -201,11 +201,11 @@ class Kernel:
 # ---- arguments --------------------
 
 
-def _triple(value: Sequence[int], what: str) -> tuple[int, int, int]:
-    value = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-    if not 1 <= len(value) <= 3 or not all(isinstance(v, (int, np.integer)) and v >= 1 for v in value):
+def _triple(value: Sequence[int], what: str) -> tuple[int, ...]:
+    sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if not 1 <= len(sizes) <= 3 or not all(isinstance(v, (int, np.integer)) and v >= 1 for v in sizes):
         raise ValueError(f"{what}={value}: expected one to three positive integers")
-    return (*map(int, value), *(1,) * (3 - len(value)))  # type: ignore[return-value]
+    return (*map(int, sizes), *(1,) * (3 - len(sizes)))
 
 
 def _checked_scalar(value: Any, p: Parameter, where: str) -> np.ndarray:

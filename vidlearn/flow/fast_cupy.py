@@ -64,8 +64,8 @@ def _blocks(*sizes: tuple[int, int]) -> tuple[int, ...]:
 
 def _plain(*arrays: Any) -> list[Any]:
     """Lay arrays out as kernels expect them: contiguous, and starting where a pair of numbers may be read at once."""
-    arrays = [cp.ascontiguousarray(a) for a in arrays]
-    return [a.copy() if a.__cuda_array_interface__["data"][0] % (2 * a.itemsize) else a for a in arrays]
+    rows = [cp.ascontiguousarray(a) for a in arrays]
+    return [a.copy() if a.__cuda_array_interface__["data"][0] % (2 * a.itemsize) else a for a in rows]
 
 
 def _sizes(image: Any) -> tuple[np.int32, np.int32, np.int32]:
@@ -160,9 +160,9 @@ def iterative_lucas_kanade(I0: Any, I1: Any, window: int = 5, iterations: int = 
             _launch_window("refine", (I0, I1, flow, refined), I0, window)
             flow = refined
         else:
-            equations = [cp.empty_like(I0) for _ in range(3)]
-            _launch("refine.equations", _blocks((I0.size, 256)), (256,), (I0, I1, flow, *equations, *_sizes(I0)))
-            flow = lucas_kanade(*equations, window)
+            Ix, Iy, It = (cp.empty_like(I0) for _ in range(3))
+            _launch("refine.equations", _blocks((I0.size, 256)), (256,), (I0, I1, flow, Ix, Iy, It, *_sizes(I0)))
+            flow = lucas_kanade(Ix, Iy, It, window)
     return flow
 
 
@@ -175,7 +175,7 @@ def _launch_planes(name: str, shape: tuple[int, ...], *args: Any) -> None:
     _launch(name, (*_blocks((width, 32), (height, 8)), *planes), (32, 8), args)
 
 
-def _minimize(_: fast_dense.Scratch, frames: Any, flow: Any, budget: Budget) -> None:
+def _minimize(scratch: fast_dense.Scratch, frames: Any, flow: Any, budget: Budget) -> None:
     """Lower the energy from `flow`, in place; see dense_reference.minimize. Nothing here waits for the device."""
     shape, dtype = flow.shape[1:], flow.dtype
     size, tiny = tuple(map(np.int32, shape)), dtype.type(TINY)
@@ -203,7 +203,7 @@ def _minimize(_: fast_dense.Scratch, frames: Any, flow: Any, budget: Budget) -> 
     flow[...] = work
 
 
-def _median(_: fast_dense.Scratch, flow: Any) -> None:
+def _median(scratch: fast_dense.Scratch, flow: Any) -> None:
     """3 × 3 median of each component, in place."""
     before = cp.array(flow, order="C")
     after = cp.empty_like(before)
