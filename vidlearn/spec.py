@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-__all__ = ["Cost", "Law", "Mistake", "Spec", "Tolerance"]
+__all__ = ["Cost", "Law", "Mistake", "Spec", "Tolerance", "largest"]
 
 Inputs = dict[str, Any]
 
@@ -57,8 +57,8 @@ class Mistake:
 class Tolerance:
     """How far a right answer may be from the reference, and why.
 
-    The allowed error is ``ulps × eps(dtype) × scale``; `scale` defaults to the largest magnitude in the expected
-    answer. A person's answer is held to ``loose × scale`` instead: it may carry a small epsilon in a denominator or
+    The allowed error is ``ulps × eps(dtype) × scale``; `scale` defaults to the largest magnitude among the expected
+    answer and the inputs (so that an expected zero still allows for the rounding of what it was made from). A person's answer is held to ``loose × scale`` instead: it may carry a small epsilon in a denominator or
     run in float32. The suite proves that every named mistake is further away than that.
     """
 
@@ -71,10 +71,15 @@ class Tolerance:
         """Return the largest allowed absolute error, an array or a number."""
         if expected.dtype.kind != "f":
             return 0.0
-        finite = np.abs(expected[np.isfinite(expected)])
-        scale = self.scale(expected, **inputs) if self.scale else (finite.max() if finite.size else 0.0)
+        scale = self.scale(expected, **inputs) if self.scale else largest(expected, *inputs.values())
         precise = self.ulps * (2.0**-8 if dtype == "bfloat16" else float(np.finfo(dtype).eps))
         return np.maximum(precise if strict else max(self.loose, precise), 0) * scale
+
+
+def largest(*values: Any) -> float:
+    """Return the largest finite magnitude in the floating-point arrays among `values`, 0 if there is none."""
+    floats = [np.abs(v[np.isfinite(v)]) for v in values if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+    return max((float(v.max()) for v in floats if v.size), default=0.0)
 
 
 @dataclass(frozen=True)

@@ -361,7 +361,7 @@ def lucas_kanade(
 
 
 def motion_field(
-    parameters: Float[Array, P],
+    parameters: Float[Array, "P"],
     height: PositiveInt,
     width: PositiveInt,
     model: Literal["translation", "affine", "projective", "rotation"] = "affine",
@@ -405,7 +405,10 @@ def motion_field(
     array([[[1., 0.],
             [1., 0.]]])
     """
-    return _motion_basis(height, width, model, focal, parameters) @ parameters
+    basis = _motion_basis(height, width, model, focal, parameters)
+    if len(parameters) != basis.shape[-1]:
+        raise ValueError(f"parameters: model={model!r} has {basis.shape[-1]} of them, got {len(parameters)}")
+    return basis @ parameters
 
 
 def fit_motion(
@@ -414,7 +417,7 @@ def fit_motion(
     It: Float[Array, "H W *C"],
     model: Literal["translation", "affine", "projective", "rotation"] = "affine",
     focal: PositiveFloat | None = None,
-) -> Float[Array, P]:
+) -> Float[Array, "P"]:
     r"""Recover the motion of the whole image straight from brightness derivatives (a direct method).
 
     Every pixel gives one equation that is linear in the parameters, so least squares finds them at once:
@@ -493,9 +496,9 @@ def warp(image: Float[Array, "H W *C"], flow: Float[Array, "H W 2"]) -> Float[Ar
     x, y = np.clip(x + flow[..., 0], 0, width - 1), np.clip(y + flow[..., 1], 0, height - 1)
     unknown = np.isnan(x) | np.isnan(y)
     x, y = np.where(unknown, 0, x), np.where(unknown, 0, y)
+    s, t = x - np.floor(x), y - np.floor(y)  # how far on the way from left to right, from top to bottom
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
     right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    s, t = x - left, y - top  # how far on the way from left to right, from top to bottom
     if image.ndim == 3:
         s, t = s[..., None], t[..., None]
     above = (1 - s) * image[top, left] + s * image[top, right]
@@ -1032,7 +1035,7 @@ def _sample(values: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
     """Interpolate linearly along one axis, at positions within it."""
     low = np.floor(at).astype(int)
     high = np.minimum(low + 1, values.shape[axis] - 1)
-    share = (at - low).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
+    share = (at - np.floor(at)).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
     return (1 - share) * values.take(low, axis) + share * values.take(high, axis)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from vidlearn.judge.bank import Case
 from vidlearn.judge.candidate import Outcome
 from vidlearn.signature import ArraySpec
-from vidlearn.spec import Spec
+from vidlearn.spec import Spec, largest
 
 __all__ = ["Difference", "first_difference", "form_problem", "same"]
 
@@ -108,10 +108,7 @@ def same(a: Outcome, b: Outcome, case: Case, spec: Spec) -> bool:
         want = y if y.dtype.kind != "f" else y.astype(np.float64)
         if (x.dtype.kind == "b") != (want.dtype.kind == "b"):
             return False
-        finite = np.abs(want[np.isfinite(want)]) if want.dtype.kind == "f" else np.empty(0)
-        allowed = spec.tolerance.allowed(want, case.inputs, "float32", False) + spec.tolerance.loose * (
-            finite.max() if finite.size else 0
-        )
+        allowed = spec.tolerance.allowed(want, case.inputs, "float32", False) + spec.tolerance.loose * largest(want)
         fits = case.defined is not None and want.ndim and want.shape[: case.defined.ndim] == case.defined.shape
         if i < len(case.expected) and _wrong(x, want, allowed, case.defined if fits else None).any():
             return False

@@ -1,0 +1,48 @@
+# Everything here sets itself up: `make demo` on a fresh clone is enough.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+export NO_MKDOCS_2_WARNING = 1
+export MPLBACKEND ?= Agg
+
+.PHONY: demo test quick lint lab docs bench gpu clean
+
+demo: $(STAMP)            ## the three jobs on real input, with a report
+	$(BIN)/vidlearn demo
+
+test: $(STAMP)            ## the whole suite, on two cores
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q tests
+	$(BIN)/python -m pytest -q --doctest-modules vidlearn
+
+quick: $(STAMP)           ## the suite without its slow part
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow" tests
+
+lint: $(STAMP)            ## style, types, and notebooks in step with their sources
+	$(BIN)/pip install -q -c constraints-cpu.txt -e '.[dev]'
+	$(BIN)/ruff check .
+	$(BIN)/mypy vidlearn
+	$(BIN)/python -m vidlearn.notebooks check
+
+lab: $(STAMP)             ## lectures and exercises in JupyterLab
+	$(BIN)/vidlearn lab
+
+docs: $(STAMP)            ## the site, in site/
+	$(BIN)/pip install -q -c constraints-cpu.txt -e '.[docs]'
+	$(BIN)/python -m vidlearn.notebooks site
+	$(BIN)/python -m mkdocs build --strict
+
+bench: $(STAMP)           ## dense flow against its peers
+	$(BIN)/python benchmarks/dense.py
+
+gpu:                      ## the GPU tests, with the Python that has CuPy and a CUDA build of torch
+	PYTHONPATH=. $(PYTHON) -m pytest -q -m gpu tests
+
+$(STAMP): pyproject.toml constraints-cpu.txt
+	$(PYTHON) -c 'import sys; sys.exit("vidlearn needs Python 3.11 or newer; set PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints-cpu.txt -e '.[test]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) site build dist demo-report docs/lectures docs/exercises

@@ -1,0 +1,266 @@
+"""The judge before candidates that cheat, that are odd but right, and that can't make up their mind."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import vidlearn as vl
+from vidlearn.judge import Bank, Stopped, judge
+
+OP = vl.flow.normal_flow
+right = OP.reference
+
+
+class AlwaysEqual:
+    def __eq__(self, other):
+        return True
+
+    __le__ = __lt__ = __ge__ = __gt__ = __eq__
+    __hash__ = None
+
+
+class Lying(np.ndarray):
+    """An array whose arithmetic always comes out right."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        return np.bool_(True)
+
+    def __array_function__(self, function, types, args, kwargs):
+        return np.zeros(())
+
+
+def zeros(Ix, Iy, It):
+    return np.zeros((*Ix.shape, 2))
+
+
+CHEATS = {
+    "an object that equals everything": lambda Ix, Iy, It: AlwaysEqual(),
+    "an array subclass with its own arithmetic": lambda Ix, Iy, It: zeros(Ix, Iy, It).view(Lying),
+    "a masked array": lambda Ix, Iy, It: np.ma.masked_all((*Ix.shape, 2)),
+    "an array of objects": lambda Ix, Iy, It: np.full((*Ix.shape, 2), AlwaysEqual(), dtype=object),
+    "NaN everywhere": lambda Ix, Iy, It: np.full((*Ix.shape, 2), np.nan),
+    "infinity everywhere": lambda Ix, Iy, It: np.full((*Ix.shape, 2), np.inf),
+    "a shape that would broadcast": lambda Ix, Iy, It: np.zeros((1, 1, 2)) if Ix.size > 1 else np.zeros(2),
+    "a number that would broadcast": lambda Ix, Iy, It: 0.0,
+    "an empty array": lambda Ix, Iy, It: np.zeros((0, 2)),
+    "a list": lambda Ix, Iy, It: right(Ix, Iy, It).tolist(),
+    "text": lambda Ix, Iy, It: right(Ix, Iy, It).astype(str),
+    "complex numbers": lambda Ix, Iy, It: right(Ix, Iy, It) * 1j,
+    "a mask": lambda Ix, Iy, It: np.ones((*Ix.shape, 2), bool),
+    "nothing": lambda Ix, Iy, It: None,
+    "an exception": lambda Ix, Iy, It: 1 / 0,
+    "leaving": lambda Ix, Iy, It: exit(0),
+    "a lone zero answer": zeros,
+}
+
+
+def changes_its_inputs_to_fit(Ix, Iy, It):
+    """Erase the question, then give the erased question's answer."""
+    Ix[...] = Iy[...] = It[...] = 0
+    return zeros(Ix, Iy, It)
+
+
+CHEATS["changing its inputs until zero is right"] = changes_its_inputs_to_fit
+
+
+@pytest.mark.parametrize("cheat", CHEATS.values(), ids=CHEATS)
+def test_no_cheat_is_right(cheat):
+    verdict = judge(cheat, OP)
+    assert verdict.status == "wrong"
+    assert verdict.counterexample is not None
+    json.loads(verdict.to_json())
+    assert verdict.text() and verdict._repr_html_()
+
+
+@pytest.mark.parametrize("cheat", CHEATS.values(), ids=CHEATS)
+def test_no_cheat_earns_points_for_what_zero_would_earn(cheat):
+    verdict = judge(cheat, OP)
+    if any(row.kind == "case" and row.held for row in verdict.rows):
+        assert verdict.score < 1  # a lone zero is right where the gradient vanishes, and only there
+    else:
+        assert verdict.score == 0
+
+
+def test_an_array_subclass_is_refused_before_its_methods_run():
+    detail = judge(CHEATS["an array subclass with its own arithmetic"], OP).rows[0].detail
+    assert "Lying" in detail
+
+
+def in_single_precision(Ix, Iy, It):
+    return right(*(a.astype(np.float32) for a in (Ix, Iy, It)))
+
+
+def noisy(Ix, Iy, It):
+    import warnings
+
+    print("hello")
+    warnings.warn("odd", stacklevel=1)
+    return right(Ix, Iy, It)
+
+
+def overwriting(Ix, Iy, It):
+    squared = Ix**2 + Iy**2
+    It *= -1
+    It /= np.where(squared == 0, 1, squared)
+    return np.where(squared[..., None] == 0, 0, It[..., None] * np.stack([Ix, Iy], axis=-1))
+
+
+@pytest.mark.parametrize("odd", [in_single_precision, noisy, overwriting], ids=lambda f: f.__name__)
+def test_odd_but_right_is_right(odd):
+    verdict = judge(odd, OP)
+    assert verdict.right, verdict.text()
+
+
+def test_modified_arguments_are_noted_and_do_not_reach_the_judge():
+    verdict = judge(overwriting, OP)
+    assert verdict.notes and "It" in verdict.notes[0]
+
+
+def test_strictness_holds_a_fast_path_to_its_dtype():
+    assert judge(in_single_precision, OP).right
+    assert not judge(in_single_precision, OP, strict=True).right
+
+
+def test_the_smallest_counterexample_is_one_pixel_that_can_be_pasted():
+    verdict = judge(lambda Ix, Iy, It: right(Ix, Iy, -It), OP, seed=7)
+    assert {value.shape for value in verdict.counterexample.inputs.values()} == {(1, 1)}
+    inputs = {n: eval(v, {"np": np}) for n, v in verdict.counterexample.paste().items()}
+    expected = right(**inputs)
+    assert f"({expected[0, 0, 0] + 0:.6g}, {expected[0, 0, 1] + 0:.6g})" in verdict.counterexample.expected
+    assert verdict.counterexample.where == "at y=0, x=0"
+
+
+def test_two_mistakes_at_once_are_both_named():
+    verdict = judge(lambda Ix, Iy, It: right(Ix, Iy, -It)[..., ::-1], OP)
+    assert "sign of I_t" in verdict.mistake.name and "swapped" in verdict.mistake.name
+
+
+def test_a_mistake_nobody_listed_is_not_named():
+    assert judge(lambda Ix, Iy, It: right(Ix, Iy, It) + 0.37, OP).mistake is None
+
+
+def test_hints_come_one_at_a_time():
+    verdict = judge(lambda Ix, Iy, It: right(Ix, Iy, -It), OP)
+    first, second = verdict.mistake.hints[:2]
+    assert first.split()[0] in verdict.text(hints=1)
+    assert "hint 2" not in verdict.text(hints=1) and "hint 2" in verdict.text(hints=2)
+    assert verdict.hint(1) == first and verdict.hint(2) == second
+    assert verdict.hint(99) == "there is no further hint"
+
+
+def test_the_same_seed_gives_the_same_verdict():
+    wrong = lambda Ix, Iy, It: right(Ix, Iy, It) * 1.5  # noqa: E731
+    assert judge(wrong, OP, seed=3).to_dict() == judge(wrong, OP, seed=3).to_dict()
+
+
+def test_shrinking_is_feedback_and_never_changes_the_score():
+    wrong = lambda Ix, Iy, It: right(Ix, Iy, It) * 1.5  # noqa: E731
+    a, b = judge(wrong, OP, shrink=True), judge(wrong, OP, shrink=False)
+    assert (a.score, a.status, a.rows) == (b.score, b.status, b.rows)
+
+
+def test_a_candidate_that_answers_differently_each_time_is_told_so():
+    calls = iter(range(10**9))
+    verdict = judge(lambda Ix, Iy, It: right(Ix, Iy, It) + next(calls) * 1e3, OP)
+    assert verdict.status == "wrong"
+    seen = iter(range(10**9))
+
+    def turns_bad(Ix, Iy, It):
+        return right(Ix, Iy, It) * (1 if next(seen) < 2 * 25 else 2)
+
+    verdict = judge(turns_bad, OP)
+    assert verdict.status == "wrong"
+    assert any(row.name == "gives the same answer when asked again" for row in verdict.rows)
+
+
+def test_a_candidate_that_trusts_the_memory_layout_is_caught():
+    def raw(Ix, Iy, It):
+        flat = [np.frombuffer(a.base if a.base is not None else a, dtype=a.dtype)[: a.size] for a in (Ix, Iy, It)]
+        return right(*(a.reshape(Ix.shape) for a in flat))
+
+    verdict = judge(raw, OP)
+    assert [row.name for row in verdict.rows if not row.held] == ["reads arrays in any memory layout"]
+
+
+def test_an_empty_body_is_not_attempted_rather_than_wrong():
+    def todo(Ix, Iy, It):
+        raise NotImplementedError
+
+    verdict = judge(todo, OP)
+    assert verdict.status == "not attempted" and verdict.score == 0
+
+
+def test_a_proxy_can_end_the_judging():
+    def dead(Ix, Iy, It):
+        raise Stopped("timed out", "the call took longer than 2 s")
+
+    verdict = judge(dead, OP)
+    assert verdict.status == "timed out" and "2 s" in verdict.text() and verdict.score == 0
+
+
+def test_stopping_halfway_gives_no_points():
+    calls = iter(range(10**9))
+
+    def dies(Ix, Iy, It):
+        if next(calls) > 40:
+            raise Stopped("crashed", "the process ended")
+        return right(Ix, Iy, It)
+
+    assert judge(dies, OP).score == 0
+
+
+def test_partial_credit_says_what_is_right():
+    """Right except where the gradient vanishes."""
+
+    def partly(Ix, Iy, It):
+        return -It[..., None] * np.stack([Ix, Iy], -1) / (Ix**2 + Iy**2)[..., None]
+
+    verdict = judge(partly, OP)
+    held = {row.name: row.held for row in verdict.rows if row.kind == "case"}
+    assert held == {"where there is a gradient": True, "gradient vanishes": False}
+    assert 0 < verdict.score < 1
+
+
+def test_a_bank_is_drawn_once_and_serves_many_candidates():
+    bank = Bank.draw(OP, seed=11)
+    assert Bank.draw(OP, seed=11) is bank
+    assert judge(right, OP, bank=bank).right and not judge(zeros, OP, bank=bank).right
+    assert judge(right, OP, bank=bank).seed == 11
+
+
+def test_a_function_of_another_backend_is_judged_by_the_same_spec():
+    torch = pytest.importorskip("torch", reason="not run, because torch is not installed")
+
+    def in_torch(Ix, Iy, It):
+        squared = Ix**2 + Iy**2
+        gradient = torch.stack([Ix, Iy], -1)
+        return torch.where(squared[..., None] == 0, 0.0, -(It / squared)[..., None] * gradient)
+
+    assert judge(in_torch, OP, backend="torch", strict=True).right
+    verdict = judge(lambda *a: in_torch(*a).numpy(), OP, backend="torch")
+    assert "torch" in verdict.rows[0].detail
+
+
+def test_the_card_is_safe_html_with_heatmaps():
+    def wrong(Ix, Iy, It):
+        raise RuntimeError("<script>alert(1)</script>")
+
+    html = judge(wrong, OP)._repr_html_()
+    assert "<script>" not in html and "&lt;script&gt;" in html
+    html = judge(lambda Ix, Iy, It: right(Ix, Iy, It) + 1, OP)._repr_html_()
+    assert "expected" in html and "difference" in html
+
+
+@pytest.mark.parametrize("bad", [3, "normal_flow", None])
+def test_check_wants_a_function(bad):
+    with pytest.raises(TypeError, match="function"):
+        vl.check(bad)
+
+
+def test_check_wants_a_name_it_knows():
+    with pytest.raises(ValueError, match="name"):
+        vl.check(lambda x: x)
+    assert vl.check(lambda Ix, Iy, It: right(Ix, Iy, It), "normal_flow").right

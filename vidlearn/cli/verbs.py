@@ -1,0 +1,209 @@
+"""What each verb does; every function takes the parsed arguments and returns an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import vidlearn as vl
+
+__all__ = ["bench", "check", "compare", "demo", "flow", "grade", "lab", "list"]
+
+
+def list(args: argparse.Namespace) -> int:  # the verb's name
+    """List the operations."""
+    operations = [op for op in vl.operations().values() if args.concept in (None, op.concept)]
+    if not operations:
+        raise ValueError(f"concept: there is no concept {args.concept!r}; there is {', '.join(vl.CONCEPTS)}")
+    if args.json:
+        keys = ("name", "concept", "slide", "backends", "summary")
+        print(json.dumps([{key: getattr(op, key) for key in keys} for op in operations], indent=2, ensure_ascii=False))
+        return 0
+    rows = [(op.name, op.slide, " ".join(op.backends), op.summary) for op in operations]
+    _table(("operation", "slide", "backends", "what it is for"), rows)
+    absent = [reason for reason in vl.arrays.available().values() if reason]
+    for reason in absent:
+        print(f"here: {reason}")
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    """Judge the functions of one file that are named as operations are."""
+    from vidlearn.judge import judge
+    from vidlearn.sandbox.submission import Submission, Unreadable
+
+    path = Path(args.file)
+    if path.suffix not in (".py", ".ipynb"):
+        raise ValueError(f"file: expected a .py or .ipynb file, got {path.name}")
+    try:
+        submission = Submission(path.read_bytes(), path.suffix)
+    except Unreadable as error:
+        raise ValueError(f"file: {path.name}: {error}") from None
+    only = vl.operation(args.only).short if args.only else None
+    asked = [op for op in vl.operations().values() if submission.position(op.short) >= 0 and only in (None, op.short)]
+    if not asked:
+        wanted = f"no function called {only}" if only else "no function named as an operation is"
+        trouble = f"; {submission.errors[0]}" if submission.errors else "; see vidlearn list"
+        raise ValueError(f"file: {path.name} defines {wanted}{trouble}")
+    verdicts = []
+    for op in asked:
+        with _quiet_checks():
+            try:
+                function = submission.load(op.short)
+            except LookupError as error:
+                raise ValueError(f"file: {path.name}: {error}") from None
+        verdict = judge(function, op, seed=args.seed)
+        replay = f"vidlearn check {args.file} --only {op.short} --seed {args.seed}"
+        verdicts.append(replace(verdict, replay=replay))
+        if not args.json:
+            print(verdicts[-1].text(hints=args.hints), flush=True)
+    if args.json:
+        print(json.dumps([verdict.to_dict() for verdict in verdicts], indent=2, ensure_ascii=False))
+    return int(not all(verdict.right for verdict in verdicts))
+
+
+class _quiet_checks:
+    """While a file's cells run, ``vl.check`` in them says nothing: the file is about to be checked."""
+
+    def __enter__(self) -> None:
+        self.check = vl.check
+        vl.check = lambda *args, **kwargs: None  # type: ignore[assignment]
+
+    def __exit__(self, *_: object) -> None:
+        vl.check = self.check
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Judge and time implementations against the reference."""
+    from vidlearn.compare import compare as run
+
+    comparison = run(
+        args.operations or None, backends=args.backend, device=args.device, dtype=args.dtype, size=args.size,
+        mine=args.mine, seed=args.seed, progress=None if args.json else _progress,
+    )  # fmt: skip
+    if args.json:
+        print(comparison.to_json())
+    else:
+        print(comparison.text())
+    if args.html:
+        Path(args.html).write_text(comparison.to_html(), encoding="utf-8")
+        print(f"page: {args.html}")
+    return int(not comparison.right)
+
+
+def flow(args: argparse.Namespace) -> int:
+    """Render the flow of a video."""
+    reason = vl.arrays.available()[args.backend]
+    if reason:
+        raise ValueError(f"backend: {reason}")
+    out = Path(args.out)
+    if out.suffix.lower() not in (".mp4", ".mkv", ".mov", ".avi", ".webm"):
+        raise ValueError(f"out: expected a film such as flow.mp4, got {out.name}")
+    facts = vl.video.info(args.video)
+    frames = vl.video.frames(args.video, start=args.start, stop=args.stop)
+    pairs = _flows(frames, args.quality, args.backend, args.device)
+    first = [*itertools.islice(pairs, 8)]
+    if not first:
+        raise ValueError(f"video: {args.video} has fewer than two frames between --start and --stop; flow needs two")
+    top = args.max_flow or max(0.5, max(float(np.percentile(np.hypot(*np.moveaxis(f, -1, 0)), 99)) for _, f in first))
+    count = 0
+
+    def rendered() -> Iterator[np.ndarray]:
+        nonlocal count
+        for frame, field in itertools.chain(first, pairs):
+            count += 1
+            if count % 10 == 0:
+                _progress(f"{count} frames")
+            picture = vl.video.flow_to_color(field, max_flow=top)
+            yield picture if args.flow_only else np.concatenate([frame, picture], axis=1)
+
+    vl.video.write(out, rendered(), fps=facts.fps or 25)
+    print(f"{out}: {count} frames, flow.dense(quality={args.quality!r}) on {args.backend}, full color at {top:.3g} px per frame")
+    return 0
+
+
+def _flows(frames: Iterable[np.ndarray], quality: str, backend: str, device: str | None) -> Iterator[tuple]:
+    """Each frame with the flow to the next one; two frames are in memory at a time."""
+
+    def gray(frame: np.ndarray) -> Any:
+        image = (frame.astype(np.float32) / 255) @ np.array([0.299, 0.587, 0.114], np.float32)
+        return vl.arrays.from_numpy(image, backend, device)
+
+    previous = None
+    for frame in frames:
+        current = gray(frame)
+        if previous is not None:
+            yield previous[0], vl.arrays.to_numpy(vl.flow.dense(previous[1], current, quality=quality))
+        previous = frame, current
+
+
+def bench(args: argparse.Namespace) -> int:
+    """Time the operations over sizes."""
+    from vidlearn.compare import compare as run
+
+    for size in args.sizes:
+        print(f"{size[0]}x{size[1]}")
+        print(run(args.operations or None, dtype=args.dtype, size=size, progress=_progress).text())
+    print("flow.dense against scikit-image and OpenCV: python benchmarks/dense.py, in a checkout")
+    return 0
+
+
+def grade(args: argparse.Namespace) -> int:
+    """Grade submissions."""
+    from vidlearn.grade import main
+
+    return main(args)
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Do the three jobs on real input."""
+    from vidlearn.demo import run
+
+    page = run(Path(args.out), progress=lambda line: print(line, flush=True))
+    print(f"report: {page}")
+    return 0
+
+
+def lab(args: argparse.Namespace) -> int:
+    """Open JupyterLab."""
+    import importlib.util
+    import subprocess
+
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise ImportError("JupyterLab is not installed: pip install 'vidlearn[notebooks]'")
+    if not Path(args.folder).is_dir():
+        raise ValueError(f"folder: {args.folder} is not a folder")
+    return subprocess.call([sys.executable, "-m", "jupyterlab", f"--notebook-dir={args.folder}"])
+
+
+def _progress(line: str) -> None:
+    """Show one line that the next one replaces, in a terminal only."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line[:100]}", end="", file=sys.stderr, flush=True)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    rows = [*rows]
+    if sys.stdout.isatty():
+        try:
+            from rich.console import Console
+            from rich.table import Table
+        except ImportError:
+            pass
+        else:
+            table = Table(*head, box=None, header_style="bold")
+            for row in rows:
+                table.add_row(*row)
+            Console().print(table)
+            return
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
