@@ -17,6 +17,7 @@ import numpy as np
 
 from vidlearn.flow import fast_dense
 from vidlearn.flow.dense_reference import ALPHA, EPSILON_DATA, GAMMA, TINY, Budget
+from vidlearn.flow.reference import DAMPING
 
 __all__ = [
     "correlation_volume",
@@ -40,7 +41,7 @@ def source(name: str) -> str:
     return f'{common}\n#line 1 "{name}.cu"\n{own}'
 
 
-def options(dtype: Any, **constants: int) -> tuple[str, ...]:
+def options(dtype: Any, **constants: float) -> tuple[str, ...]:
     """Return the compiler options that fix the kernel's `real` type and its constants."""
     real = {"float32": "float", "float64": "double"}[np.dtype(dtype).name]
     return (f"-Dreal={real}", f"-Dreal2={real}2", *(f"-D{n}={v}" for n, v in constants.items()))
@@ -52,7 +53,7 @@ def _compiled(name: str, options: tuple[str, ...]) -> Any:
     return cp.RawKernel(source(file), kernel or file, options)
 
 
-def _launch(name: str, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], **constants: int) -> None:
+def _launch(name: str, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], **constants: float) -> None:
     """Launch the kernel "file", or "file.kernel", in the type of its first array."""
     _compiled(name, options(args[0].dtype, **constants))(grid, block, args)
 
@@ -83,12 +84,12 @@ def _window_shape(window: int, height: int, width: int) -> dict[str, int]:
     return {"RADIUS": radius, "WIDTH": wide, "ROWS": max(1, 512 // wide)}
 
 
-def _launch_window(name: str, arrays: tuple[Any, ...], image: Any, window: int) -> None:
+def _launch_window(name: str, arrays: tuple[Any, ...], image: Any, window: int, **constants: float) -> None:
     height, width, channels = _sizes(image)
     shape = _window_shape(window, int(height), int(width))
     inner = shape["WIDTH"] - 2 * shape["RADIUS"]
     grid = _blocks((int(width), inner), (int(height), shape["ROWS"]))
-    _launch(name, grid, (shape["WIDTH"], shape["ROWS"]), (*arrays, height, width, channels), **shape)
+    _launch(name, grid, (shape["WIDTH"], shape["ROWS"]), (*arrays, height, width, channels), **shape, **constants)
 
 
 def normal_flow(Ix: Any, Iy: Any, It: Any) -> Any:
@@ -112,7 +113,7 @@ def lucas_kanade(Ix: Any, Iy: Any, It: Any, window: int = 5) -> Any:
     """Solve the flow equations of each window by least squares; the shortest solution where there are many."""
     Ix, Iy, It = _plain(Ix, Iy, It)
     flow = cp.empty((*Ix.shape[:2], 2), Ix.dtype)
-    _launch_window("lucas_kanade", (Ix, Iy, It, flow), Ix, window)
+    _launch_window("lucas_kanade", (Ix, Iy, It, flow, flow), Ix, window, DAMPING=0.0)
     return flow
 
 
@@ -150,19 +151,23 @@ def correlation_volume(f1: Any, f2: Any, max_displacement: int) -> Any:
 
 def iterative_lucas_kanade(I0: Any, I1: Any, window: int = 5, iterations: int = 3) -> Any:
     """Warp, solve, repeat: one launch a round, two where the window is too large for one."""
-    I0, I1 = _plain(I0, I1)
-    flow = cp.zeros((*I0.shape[:2], 2), I0.dtype)
+    return refine(I0, I1, cp.zeros((*I0.shape[:2], 2), I0.dtype), window, iterations)
+
+
+def refine(I0: Any, I1: Any, flow: Any, window: int, iterations: int) -> Any:
+    """Run the rounds of iterative Lucas–Kanade, from a given flow."""
+    I0, I1, flow = _plain(I0, I1, flow)
     shape = _window_shape(window, *I0.shape[:2])
     fits = 5 * (shape["ROWS"] + 2 * shape["RADIUS"]) * shape["WIDTH"] * I0.itemsize <= SHARED_MEMORY
     for _ in range(iterations):
+        refined = cp.empty_like(flow)
         if fits:
-            refined = cp.empty_like(flow)
-            _launch_window("refine", (I0, I1, flow, refined), I0, window)
-            flow = refined
+            _launch_window("refine", (I0, I1, flow, refined), I0, window, DAMPING=DAMPING)
         else:
             Ix, Iy, It = (cp.empty_like(I0) for _ in range(3))
             _launch("refine.equations", _blocks((I0.size, 256)), (256,), (I0, I1, flow, Ix, Iy, It, *_sizes(I0)))
-            flow = lucas_kanade(Ix, Iy, It, window)
+            _launch_window("lucas_kanade", (Ix, Iy, It, flow, refined), I0, window, DAMPING=DAMPING)
+        flow = refined
     return flow
 
 

@@ -21,6 +21,14 @@ __device__ real2 solve(real a, real b, real c, real p, real q) {
     return pair((a * p + b * q) / (largest * largest), (b * p + c * q) / (largest * largest));
 }
 
+#ifdef DAMPING
+// (J + DAMPING I) d = b + DAMPING old: where the window says nothing, the old flow stays.
+__device__ real2 solve_damped(const real* sum, real2 old) {
+    const real pull = real(DAMPING);
+    return solve(sum[0] + pull, sum[1], sum[2] + pull, sum[3] + pull * old.x, sum[4] + pull * old.y);
+}
+#endif
+
 // I(x + u, y + v) of channel c, bilinear, the border repeated; NaN where the flow is.
 __device__ real sample(const real* image, real x, real y, int height, int width, int channels, int c) {
     if (x != x || y != y) return x + y;

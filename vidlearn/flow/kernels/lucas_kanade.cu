@@ -7,8 +7,10 @@
 // operations, each product and each sum goes to memory and back: more than ten times the bytes.
 // How it gets near: as in structure_tensor.cu; then the limit is the 180 bytes a pixel (K = 5) that pass through L1 and
 // shared memory, 128 bytes a clock on each of 132 multiprocessors: 11 us by count.
-extern "C" __global__ void lucas_kanade(const real* Ix, const real* Iy, const real* It, real2* flow,
-                                        int height, int width, int channels) {
+// With DAMPING, as one round of iterative Lucas-Kanade has it, each pixel is also pulled a little toward a flow it had
+// before; without, `before` is not read.
+extern "C" __global__ void lucas_kanade(const real* Ix, const real* Iy, const real* It, const real2* before,
+                                        real2* flow, int height, int width, int channels) {
     __shared__ real columns[ROWS][5][WIDTH];
     int x = window_x(), y = window_y();
     real sum[5] = {};
@@ -19,5 +21,8 @@ extern "C" __global__ void lucas_kanade(const real* Ix, const real* Iy, const re
                 sum[0] += gx * gx, sum[1] += gx * gy, sum[2] += gy * gy, sum[3] -= gx * gt, sum[4] -= gy * gt;
             }
     sum_along_row(sum, columns);
-    if (is_inner(height, width)) flow[y * width + x] = solve(sum[0], sum[1], sum[2], sum[3], sum[4]);
+    if (is_inner(height, width)) {
+        real2 old = DAMPING > 0 ? before[y * width + x] : pair(0, 0);
+        flow[y * width + x] = solve_damped(sum, old);
+    }
 }

@@ -42,7 +42,7 @@ extern "C" __global__ void refine(const real* I0, const real* I1, const real2* f
         for (int r = 0; r <= 2 * RADIUS; r++) sum[k] += tile[threadIdx.y + r][k][threadIdx.x];
     __syncthreads();  // the tile's first rows now take the column sums
     sum_along_row(sum, tile);
-    if (is_inner(height, width)) refined[y * width + x] = solve(sum[0], sum[1], sum[2], sum[3], sum[4]);
+    if (is_inner(height, width)) refined[y * width + x] = solve_damped(sum, flow[y * width + x]);
 }
 #endif
 
