@@ -177,8 +177,7 @@ def _torch_namespace() -> SimpleNamespace:
         n: getattr(torch, n)
         for n in (
             "abs",
-            "arccos",
-            "atan2",
+            "arctan2",
             "bool",
             "broadcast_to",
             "ceil",

@@ -147,7 +147,7 @@ def prepare(I: np.ndarray, halvings: int) -> np.ndarray:
     if I.ndim == 3:
         I = I[..., 0] * 0.299 + I[..., 1] * 0.587 + I[..., 2] * 0.114
     known = np.isfinite(I)
-    I = np.where(known, I, np.sum(I, where=known) / max(known.sum(), 1))
+    I = np.where(known, I, I.dtype.type(np.sum(I, where=known) / max(known.sum(), 1)))
     for _ in range(halvings):
         I = steps.downsample(I)
     for axis in (0, 1):

@@ -12,7 +12,7 @@ References
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -459,7 +459,7 @@ def fit_motion(
         basis = basis[:, :, None]
     A = Ix[..., None] * basis[..., 0, :] + Iy[..., None] * basis[..., 1, :]
     A = A.reshape(-1, A.shape[-1])
-    unit = _motion_units(height, width, model).astype(A.dtype)  # balances columns that grow with x, with x²
+    unit = motion_units(height, width, model).astype(A.dtype)  # balances columns that grow with x, with x²
     return np.linalg.lstsq(A / unit, -It.reshape(-1), rcond=None)[0] / unit
 
 
@@ -1060,16 +1060,21 @@ def _motion_basis(height: int, width: int, model: str, focal: float | None, like
     x, y = x - (width - 1) / 2, y - (height - 1) / 2
     one, zero = np.ones_like(x), np.zeros_like(x)
     f = max(height, width) if focal is None else focal
-    u, v = {
+    u, v = motion_columns(x, y, one, zero, f)[model]
+    return np.stack([np.stack(u, axis=-1), np.stack(v, axis=-1)], axis=-2).astype(like.dtype)
+
+
+def motion_columns(x: Any, y: Any, one: Any, zero: Any, f: float) -> dict[str, tuple[list[Any], list[Any]]]:
+    """What each parameter of each model adds to u and to v; plain arithmetic, for arrays of any library."""
+    return {
         "translation": ([one, zero], [zero, one]),
         "affine": ([one, x, y, zero, zero, zero], [zero, zero, zero, one, x, y]),
         "projective": ([one, x, y, zero, zero, zero, x * x, x * y], [zero, zero, zero, one, x, y, x * y, y * y]),
         "rotation": ([x * y / f, -(f + x * x / f), y], [f + y * y / f, -x * y / f, -x]),
-    }[model]
-    return np.stack([np.stack(u, axis=-1), np.stack(v, axis=-1)], axis=-2).astype(like.dtype)
+    }
 
 
-def _motion_units(height: int, width: int, model: str) -> np.ndarray:
+def motion_units(height: int, width: int, model: str) -> np.ndarray:
     """How large each parameter's field grows over the image."""
     h = max(height, width) / 2
     return np.array(
