@@ -50,7 +50,11 @@ def example(op, size=(6, 7)):
 def test_junk_in_any_place_is_refused_by_name_or_answered(op, junk):
     good = example(op)
     for name in op.signature.python.parameters:
-        if isinstance(junk, int) and not isinstance(junk, bool) and name in ("height", "width", "max_displacement", "window", "levels", "iterations"):
+        if (
+            isinstance(junk, int)
+            and not isinstance(junk, bool)
+            and name in ("height", "width", "max_displacement", "window", "levels", "iterations")
+        ):
             continue  # any size is a size; what is impossible about them is tested below
         try:
             with warnings.catch_warnings():
@@ -135,7 +139,9 @@ def test_every_case_of_the_spec_is_accepted_by_the_public_function(op):
             op(**inputs)
 
 
-@pytest.mark.parametrize("op", [pytest.param(o, id=o.short) for o in OPERATIONS.values() if o.short not in ("dense", "coarse_to_fine")])
+@pytest.mark.parametrize(
+    "op", [pytest.param(o, id=o.short) for o in OPERATIONS.values() if o.short not in ("dense", "coarse_to_fine")]
+)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_fuzzed_shapes_raise_only_sentences_that_name_an_argument(op, data):

@@ -29,7 +29,9 @@ WRONG = RIGHT.replace("-It", "It")
 @pytest.fixture
 def notebook(tmp_path):
     def make(*sources):
-        cells = [{"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": s} for s in sources]
+        cells = [
+            {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": s} for s in sources
+        ]
         path = tmp_path / "mine.ipynb"
         path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
         return path

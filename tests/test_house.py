@@ -54,10 +54,25 @@ def test_nothing_imports_upwards(path):
     assert not above, f"{path.name} is on floor {FLOOR[room]} and imports {sorted(above)}"
 
 
-HEAVY = ("torch", "cupy", "matplotlib", "hypothesis", "scipy", "av", "cv2", "skimage", "pandas", "PIL", "rich", "IPython")
+HEAVY = (
+    "torch",
+    "cupy",
+    "matplotlib",
+    "hypothesis",
+    "scipy",
+    "av",
+    "cv2",
+    "skimage",
+    "pandas",
+    "PIL",
+    "rich",
+    "IPython",
+)
 
 
-@pytest.mark.parametrize("what", ["vidlearn", "vidlearn.flow", "vidlearn.video", "vidlearn.judge", "vidlearn.cli", "vidlearn.grade"])
+@pytest.mark.parametrize(
+    "what", ["vidlearn", "vidlearn.flow", "vidlearn.video", "vidlearn.judge", "vidlearn.cli", "vidlearn.grade"]
+)
 def test_importing_loads_numpy_and_nothing_heavier(what):
     code = f"import {what}, sys; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -96,7 +111,10 @@ def test_names_that_the_package_offers_are_all_there():
         vl.nonsense  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "Makefile", "mkdocs.yml", ".ci/run"])
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "Makefile", "mkdocs.yml", ".ci/run"],
+)
 def test_the_repository_has_what_a_visitor_looks_for(name):
     if not (ROOT / "pyproject.toml").is_file():
         pytest.skip("not run, because this is an installed package, not a checkout")

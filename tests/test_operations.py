@@ -23,14 +23,18 @@ SEEDS = (0, 1)
 def each(pairs):
     """Parametrize by (operation, further); the ones that take seconds are marked slow."""
     return [
-        pytest.param(*p, id="-".join([p[0].short, *map(str, p[1:])]), marks=[pytest.mark.slow] if p[0].name in SLOW else [])
+        pytest.param(
+            *p, id="-".join([p[0].short, *map(str, p[1:])]), marks=[pytest.mark.slow] if p[0].name in SLOW else []
+        )
         for p in pairs
     ]
 
 
 def candidates(attribute):
     return [
-        pytest.param(op, part, id=f"{op.short}-{getattr(part, 'name', i)}", marks=[pytest.mark.slow] if op.name in SLOW else [])
+        pytest.param(
+            op, part, id=f"{op.short}-{getattr(part, 'name', i)}", marks=[pytest.mark.slow] if op.name in SLOW else []
+        )
         for op in OPERATIONS.values()
         for i, part in enumerate(getattr(op.spec, attribute))
     ]
@@ -159,11 +163,15 @@ def _defaults(op):
 @operations
 def test_half_precision_is_computed_in_single_and_rounded_once(op):
     inputs = op.spec.large((12, 16), np.random.default_rng(0))
-    half = {n: v.astype(np.float16) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for n, v in inputs.items()}
+    half = {
+        n: v.astype(np.float16) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for n, v in inputs.items()
+    }
     if all(half[n] is inputs[n] for n in inputs):
         assert op.signature.arrays == {} or all(s.kind != "Float" for s in op.signature.arrays.values())
         return
-    single = {n: v.astype(np.float32) if isinstance(v, np.ndarray) and v.dtype == np.float16 else v for n, v in half.items()}
+    single = {
+        n: v.astype(np.float32) if isinstance(v, np.ndarray) and v.dtype == np.float16 else v for n, v in half.items()
+    }
     got, want = op(**half), op(**single)
     several = isinstance(got, tuple | list)
     for g, w in zip(got if several else [got], want if several else [want], strict=True):

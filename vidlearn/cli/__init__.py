@@ -52,12 +52,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--device", help="for torch: cpu or cuda")
     p.add_argument("--start", type=int, default=0, help="first frame (default 0)")
     p.add_argument("--stop", type=int, help="frame to stop before (default: the end)")
-    p.add_argument("--max-flow", type=float, metavar="PX", help="speed shown in full color (default: from the first pairs)")
+    p.add_argument(
+        "--max-flow", type=float, metavar="PX", help="speed shown in full color (default: from the first pairs)"
+    )
     p.add_argument("--flow-only", action="store_true", help="leave out the original frames")
 
     p = verb("bench", "time the operations at several sizes, and flow.dense against other libraries' flow")
     p.add_argument("operations", nargs="*", metavar="OPERATION", help="all if none is named")
-    p.add_argument("--sizes", type=_sizes, default=[(120, 160), (480, 640)], metavar="HxW,HxW", help="(120x160,480x640)")
+    p.add_argument(
+        "--sizes", type=_sizes, default=[(120, 160), (480, 640)], metavar="HxW,HxW", help="(120x160,480x640)"
+    )
     p.add_argument("--dtype", default="float32", choices=("float64", "float32"))
 
     p = verb("grade", "grade a folder of submissions in a sandbox")

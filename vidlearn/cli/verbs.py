@@ -126,7 +126,9 @@ def flow(args: argparse.Namespace) -> int:
             yield picture if args.flow_only else np.concatenate([frame, picture], axis=1)
 
     vl.video.write(out, rendered(), fps=facts.fps or 25)
-    print(f"{out}: {count} frames, flow.dense(quality={args.quality!r}) on {args.backend}, full color at {top:.3g} px per frame")
+    print(
+        f"{out}: {count} frames, flow.dense(quality={args.quality!r}) on {args.backend}, full color at {top:.3g} px per frame"
+    )
     return 0
 
 

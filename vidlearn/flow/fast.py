@@ -87,7 +87,9 @@ def lucas_kanade(Ix: Array, Iy: Array, It: Array, window: int = 5) -> Array:
 # ------------------------------------------------------------------ one motion for the whole image
 
 
-def motion_field(parameters: Array, height: int, width: int, model: str = "affine", focal: float | None = None) -> Array:
+def motion_field(
+    parameters: Array, height: int, width: int, model: str = "affine", focal: float | None = None
+) -> Array:
     """The model's field at every pixel."""
     basis = _motion_basis(height, width, model, focal, parameters)
     if len(parameters) != basis.shape[-1]:
@@ -200,10 +202,13 @@ def resize_flow(flow: Array, height: int, width: int) -> Array:
     return flow * stretch
 
 
-def coarse_to_fine(
-    I0: Array, I1: Array, window: int = 5, iterations: int = 3, levels: int | None = None, *, refine: Any = refine
-) -> Array:
+def coarse_to_fine(I0: Array, I1: Array, window: int = 5, iterations: int = 3, levels: int | None = None) -> Array:
     """Iterative Lucas–Kanade from the top of the pyramid down."""
+    return down_the_pyramid(I0, I1, window, iterations, levels, refine)
+
+
+def down_the_pyramid(I0: Array, I1: Array, window: int, iterations: int, levels: int | None, refine: Any) -> Array:
+    """`coarse_to_fine` with a `refine` of the caller's choice."""
     if levels is None:
         levels = 1 + max(0, int(np.log2(min(I0.shape[:2]) / 8)))
     pyramids = list(zip(gaussian_pyramid(I0, levels), gaussian_pyramid(I1, levels), strict=True))
@@ -379,7 +384,7 @@ def _least_squares(A: Array, b: Array) -> Array:
         import torch
 
         U, S, V = torch.linalg.svd(A, full_matrices=False)
-        small = S <= torch.finfo(A.dtype).eps * max(A.shape) * S[0]
+        small = torch.finfo(A.dtype).eps * max(A.shape) * S[0] >= S
         inverse = torch.where(small, torch.zeros_like(S), 1 / torch.where(small, torch.ones_like(S), S))
         return V.mT @ (inverse * (U.mT @ b))
     return namespace(A).linalg.lstsq(A, b, rcond=None)[0]

@@ -15,11 +15,12 @@ from typing import Any
 import cupy as cp
 import numpy as np
 
-from vidlearn.flow import fast_dense
+from vidlearn.flow import fast, fast_dense
 from vidlearn.flow.dense_reference import ALPHA, EPSILON_DATA, GAMMA, TINY, Budget
 from vidlearn.flow.reference import DAMPING
 
 __all__ = [
+    "coarse_to_fine",
     "correlation_volume",
     "dense",
     "iterative_lucas_kanade",
@@ -53,7 +54,9 @@ def _compiled(name: str, options: tuple[str, ...]) -> Any:
     return cp.RawKernel(source(file), kernel or file, options)
 
 
-def _launch(name: str, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], **constants: float) -> None:
+def _launch(
+    name: str, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], **constants: float
+) -> None:
     """Launch the kernel "file", or "file.kernel", in the type of its first array."""
     _compiled(name, options(args[0].dtype, **constants))(grid, block, args)
 
@@ -169,6 +172,11 @@ def refine(I0: Any, I1: Any, flow: Any, window: int, iterations: int) -> Any:
             _launch_window("lucas_kanade", (Ix, Iy, It, flow, refined), I0, window, DAMPING=DAMPING)
         flow = refined
     return flow
+
+
+def coarse_to_fine(I0: Any, I1: Any, window: int = 5, iterations: int = 3, levels: int | None = None) -> Any:
+    """Run the rounds of every pyramid level as kernels."""
+    return fast.down_the_pyramid(I0, I1, window, iterations, levels, refine)
 
 
 # ---- dense: the loop over pyramid levels is fast_dense's; its two expensive steps are kernels --------------------

@@ -128,7 +128,9 @@ class Verdict:
         for title, body in self._facts(hints):
             unbroken = title == "again"  # a command must stay one line
             parts = [body] if unbroken else body.split("\n")
-            wrapped = [w for p in parts for w in (textwrap.wrap(p, 10**4 if unbroken else 104, subsequent_indent="  ") or [""])]
+            wrapped = [
+                w for p in parts for w in (textwrap.wrap(p, 10**4 if unbroken else 104, subsequent_indent="  ") or [""])
+            ]
             lines += [f"  {title:<11} {wrapped[0]}", *(f"  {'':<11} {more}" for more in wrapped[1:])]
         return "\n".join(lines)
 
