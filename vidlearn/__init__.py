@@ -84,7 +84,7 @@ def check(function: Callable[..., Any], name: str | None = None, *, seed: int = 
         raise TypeError(
             f"function: expected a function, got {type(function).__name__}; write check(normal_flow), without parentheses after the name"
         )
-    called = name or getattr(function, "__name__", "")
+    called = name or str(getattr(function, "__name__", ""))
     if called in ("", "<lambda>"):
         raise ValueError(
             "name: the function has no name of its own; say which operation it is: check(f, 'normal_flow')"

@@ -89,7 +89,7 @@ def from_numpy(value: Any, backend: str, device: str | None = None, dtype: str |
     if backend == "torch":
         torch = importlib.import_module("torch")
         tensor = torch.from_numpy(np.array(value, order="C"))
-        return tensor.to(device=device, dtype=getattr(torch, dtype) if cast else None)
+        return tensor.to(device=device, dtype=getattr(torch, str(dtype)) if cast else None)
     if cast:
         value = value.astype(dtype)
     if backend == "cupy":

@@ -27,8 +27,12 @@ if TYPE_CHECKING:  # what the annotations mean to a type checker; nothing of thi
     from jaxtyping import Bool, Float, Int  # noqa: F401
 
     Array = Any
-    OddInt = PositiveInt = Count = int
-    PositiveFloat = float
+    from typing import TypeAlias
+
+    OddInt: TypeAlias = int
+    PositiveInt: TypeAlias = int
+    Count: TypeAlias = int
+    PositiveFloat: TypeAlias = float
 
 __all__ = ["ArraySpec", "Signature"]
 

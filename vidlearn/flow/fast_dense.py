@@ -34,7 +34,8 @@ class Scratch:
     def __init__(self, like: Array, pixels: int):
         self.backend = backend_of(like)
         self.xp = importlib.import_module(self.backend)
-        self.pixels, self.like, self.memory = pixels, like, {}
+        self.pixels, self.like = pixels, like
+        self.memory: dict[str, Array] = {}
 
     def empty(self, *shape: int, integer: bool = False) -> Array:
         dtype = self.xp.int64 if integer else self.like.dtype

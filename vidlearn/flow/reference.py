@@ -994,8 +994,8 @@ def _window_sum(image: np.ndarray, window: int) -> np.ndarray:
     """Sum over the K × K window around each pixel; outside the image there is nothing to add."""
     r = window // 2
     padded = np.pad(image, r)
-    rows = sum(padded[i : i + image.shape[0]] for i in range(window))
-    return sum(rows[:, i : i + image.shape[1]] for i in range(window))
+    rows = np.sum([padded[i : i + image.shape[0]] for i in range(window)], axis=0)
+    return np.sum([rows[:, i : i + image.shape[1]] for i in range(window)], axis=0)
 
 
 def _solve(J: np.ndarray, b: np.ndarray) -> np.ndarray:

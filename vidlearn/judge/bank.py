@@ -62,7 +62,7 @@ class Bank:
     @cached_property
     def wrong_pairs(self) -> list[tuple[str, Sequence[str], list[Outcome]]]:
         """The same for two mistakes at once."""
-        pairs = []
+        pairs: list[tuple[str, Sequence[str], list[Outcome]]] = []
         for i, a in enumerate(self.operation.spec.mistakes):
             for b in self.operation.spec.mistakes[i + 1 :]:
                 for outer, inner in ((a, b), (b, a)):

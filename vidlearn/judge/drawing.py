@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -46,10 +47,8 @@ def draw(strategy: SearchStrategy[Any], examples: int, seed: int) -> list[Any]:
         if len(drawn) >= examples:
             raise _Enough
 
-    try:
+    with contextlib.suppress(_Enough):
         _run(strategy, body, seed, examples, shrinking=False)
-    except _Enough:
-        pass
     return drawn
 
 

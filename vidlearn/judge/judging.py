@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -89,10 +90,8 @@ def judge(
         return verdict
     verdict = replace(verdict, counterexample=trial.first_counterexample(), mistake=trial.mistake())
     if shrink:
-        try:
+        with contextlib.suppress(Stopped):  # the score stands; only the feedback is poorer
             verdict = replace(verdict, counterexample=trial.shrunk() or verdict.counterexample)
-        except Stopped:
-            pass  # the score stands; only the feedback is poorer
     return verdict
 
 
@@ -244,7 +243,7 @@ class _Trial:
 
     def shrunk(self) -> Counterexample | None:
         """Shrink the first thing that failed."""
-        row, case, law, _, _ = self.failures[0]
+        row, _, law, _, _ = self.failures[0]
         if row.kind == "form":
             return None
         dtype = self.runner.dtype
