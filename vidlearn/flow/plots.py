@@ -7,7 +7,7 @@ people who see color differently can tell apart, and each one is joined by a wor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.patheffects as effects
 import matplotlib.pyplot as plt
@@ -461,7 +461,7 @@ def eigenvalue_plane(
     for (name, at), marker in zip((points or {}).items(), "osD^vP*", strict=False):
         ax.plot(*np.maximum(np.asarray(at, float), low), marker, markersize=11, markerfacecolor=YELLOW,
                 markeredgecolor="black", label=name, linestyle="none")  # fmt: skip
-    text = {"ha": "center", "va": "center", "fontsize": 10, "fontweight": "bold"}
+    text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10, "fontweight": "bold"}
     middle = np.sqrt(low * min_eigenvalue)
     ax.text(middle * 1.4, np.sqrt(low * middle), "flat\nnothing to see", **text)
     ax.text(np.sqrt(min_eigenvalue * top), np.sqrt(low * middle), "edge:\nthe aperture problem", **text)

@@ -1,0 +1,186 @@
+"""The result of a comparison: plain data with three faces."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vidlearn.judge import Verdict
+
+__all__ = ["Comparison", "Line"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One implementation of one operation on one device.
+
+    Errors are against the reference in float64 on the timed input, where the answer is well-defined: the largest
+    absolute error, that error over the largest magnitude, and quantiles of the error in units in the last place (of
+    each answer's own dtype, at the largest magnitude).
+    """
+
+    operation: str
+    backend: str
+    device: str
+    verdict: Verdict
+    size: str
+    milliseconds: float
+    reference_milliseconds: float
+    runs: int
+    absolute: float
+    relative: float
+    ulps: tuple[float, float, float]
+    tolerance: str
+    floor_milliseconds: float
+    note: str = ""
+    heatmap: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def speed_up(self) -> float:
+        """How many times faster than the reference."""
+        return self.reference_milliseconds / self.milliseconds
+
+    @property
+    def share(self) -> float:
+        """Which share of the machine's limit it reaches."""
+        return self.floor_milliseconds / self.milliseconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, without the heatmap."""
+        plain = {k: v for k, v in asdict(self).items() if k not in ("verdict", "heatmap")}
+        return {**plain, "speed_up": self.speed_up, "share_of_limit": self.share, "verdict": self.verdict.to_dict()}
+
+
+HEAD = (
+    "operation",
+    "on",
+    "verdict",
+    "max error",
+    "relative",
+    "ulp 50/99/100 %",
+    "reference",
+    "this",
+    "speed-up",
+    "of limit",
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All lines, what was not run and why, and the machine's measured limits."""
+
+    dtype: str
+    lines: list[Line]
+    not_run: list[str]
+    machines: list[str]
+
+    @property
+    def right(self) -> bool:
+        """Whether every implementation that ran is right."""
+        return all(line.verdict.right for line in self.lines)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the table's cells."""
+        return [
+            (
+                line.operation, f"{line.backend} {line.device}", line.verdict.status, f"{line.absolute:.2g}",
+                f"{line.relative:.2g}", " / ".join(f"{u:.3g}" for u in line.ulps),
+                f"{line.reference_milliseconds:.3g} ms", f"{line.milliseconds:.3g} ms", f"{line.speed_up:.3g}×",
+                f"{100 * line.share:.2g} %",
+            )
+            for line in self.lines
+        ]  # fmt: skip
+
+    def text(self) -> str:
+        """Return the table in plain lines, with what is wrong spelled out below it."""
+        out = [f"{self.dtype}; {'; '.join(sorted({line.size for line in self.lines})) or 'nothing ran'}"]
+        rows = [HEAD, *self.rows()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        left = {0, 1, 2}
+        out += [
+            "  ".join(
+                f"{c:<{w}}" if i in left else f"{c:>{w}}" for i, (c, w) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        if len(self.lines) <= 4:
+            out += [f"tolerance of {line.operation} on {line.backend}: {line.tolerance}" for line in self.lines]
+        out += [f"limit: {machine}" for machine in self.machines]
+        out += [f"{line.operation} on {line.backend}: {line.note}" for line in self.lines if line.note]
+        out += [f"not run: {reason}" for reason in self.not_run]
+        out += [line.verdict.text() for line in self.lines if not line.verdict.right]
+        return "\n".join(out)
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """Return everything but the heatmaps as JSON."""
+        data = {
+            "dtype": self.dtype, "right": self.right, "machines": self.machines, "not_run": self.not_run,
+            "lines": [line.to_dict() for line in self.lines],
+        }  # fmt: skip
+        return json.dumps(data, indent=indent, ensure_ascii=False)
+
+    def table_html(self) -> str:
+        """Return the table alone, as HTML."""
+        head = "".join(f"<th>{html.escape(h)}</th>" for h in HEAD)
+        body = "".join(
+            f'<tr class="{"right" if line.verdict.right else "wrong"}">'
+            + "".join(f"<td>{html.escape(c)}</td>" for c in row)
+            + "</tr>"
+            for line, row in zip(self.lines, self.rows(), strict=True)
+        )
+        return f'<table class="comparison"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+    def to_html(self) -> str:
+        """Return a page of its own: the table, the limits, verdicts on what is wrong, and where the errors lie."""
+        facts = [f"limit: {m}" for m in self.machines] + [f"not run: {r}" for r in self.not_run]
+        facts += [f"{line.operation} on {line.backend}: {line.note}" for line in self.lines if line.note]
+        notes = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts)
+        cards = "".join(line.verdict._repr_html_() for line in self.lines if not line.verdict.right)
+        reasons = {line.operation: line.tolerance for line in self.lines}
+        tolerances = "".join(f"<li><code>{html.escape(o)}</code>: {html.escape(t)}</li>" for o, t in reasons.items())
+        maps = "".join(_heatmap(line) for line in self.lines if line.heatmap is not None)
+        return PAGE.format(
+            dtype=html.escape(self.dtype),
+            table=self.table_html(),
+            notes=notes,
+            cards=cards,
+            maps=maps,
+            tolerances=tolerances,
+        )
+
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>vidlearn compare</title>
+<style>body{{font:15px/1.5 system-ui,sans-serif;color:#1f2328;background:#fff;margin:2rem auto;max-width:80rem;padding:0 1rem}}
+table.comparison{{border-collapse:collapse;font-size:13px}}.comparison td,.comparison th{{padding:3px 10px;border-bottom:1px solid #d0d7de;text-align:right;white-space:nowrap}}
+.comparison td:nth-child(-n+3),.comparison th:nth-child(-n+3){{text-align:left}}.comparison tr.wrong td{{background:#fdecea}}
+.maps{{display:flex;flex-wrap:wrap;gap:1.2rem}}figure{{margin:0;font-size:12px}}</style>
+<h1>Implementations against the reference, {dtype}</h1>{table}<ul>{notes}</ul>{cards}
+<h2>Where the errors lie</h2><p>The absolute error at each pixel, from white (none) to dark (the largest).</p><div class="maps">{maps}</div>
+<h2>Tolerances</h2><ul>{tolerances}</ul></html>"""
+
+
+def _heatmap(line: Line) -> str:
+    """The error per pixel as an SVG of at most 48 × 64 squares, each the largest error within it."""
+    error = np.asarray(line.heatmap, float)
+    rows, columns = min(48, error.shape[0]), min(64, error.shape[1])
+    ys, xs = (
+        np.linspace(0, error.shape[0], rows + 1).astype(int),
+        np.linspace(0, error.shape[1], columns + 1).astype(int),
+    )
+    blocks = np.maximum.reduceat(np.maximum.reduceat(error, ys[:-1], axis=0), xs[:-1], axis=1)
+    top = blocks.max()
+    squares = []
+    for y, x in np.argwhere(blocks > 0):
+        shade = round(255 * (1 - 0.85 * blocks[y, x] / top))
+        squares.append(
+            f'<rect x="{x}" y="{y}" width="1.02" height="1.02" fill="rgb({shade},{shade},{min(255, shade + 25)})"/>'
+        )
+    caption = f"{line.operation} on {line.backend} {line.device}: at most {top:.2g}"
+    return (
+        f'<figure><svg viewBox="0 0 {columns} {rows}" width="{4 * columns}" role="img" style="border:1px solid #d0d7de">'
+        f"{''.join(squares)}</svg><figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
