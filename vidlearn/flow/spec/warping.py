@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis.extra import numpy as hnp
 
 from vidlearn.flow import dense_reference, reference
-from vidlearn.flow.spec import quarters, sizes
+from vidlearn.flow.spec.drawing import quarters, sizes
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance
 
 # ------------------------------------------------------------------ drawing images, flows and pairs of frames
