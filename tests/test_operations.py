@@ -108,7 +108,7 @@ def test_every_accepted_style_passes(op, style):
 def test_every_law_is_broken_by_something(op):
     """A law that no mistake and no nonsense breaks would be a sentence, not a law."""
     wrong = [lambda *a, m=m, **k: m.wrong(op.reference, *a, **k) for m in op.spec.mistakes]
-    wrong += [_scrambled(op), _constant(op)]
+    wrong += [_scrambled(op), _constant(op), _sensitive(op)]
     unbroken = {law.statement for law in op.spec.laws}
     for candidate in wrong:
         if unbroken:
@@ -125,6 +125,24 @@ def _scrambled(op):
             a = np.asarray(a)
             ramp = np.arange(a.size).reshape(a.shape)
             return ~a if a.dtype.kind == "b" else (a + (1 + ramp) * (1 + a * a)).astype(a.dtype)
+
+        answer = op.reference(*args, **kwargs)
+        return type(answer)(map(spoil, answer)) if isinstance(answer, tuple | list) else spoil(answer)
+
+    return candidate
+
+
+def _sensitive(op):
+    """The right answer plus a number that hangs on every element of every argument, each in its own way."""
+
+    def candidate(*args, **kwargs):
+        arrays = [np.asarray(a, float).ravel() for a in (*args, *kwargs.values()) if isinstance(a, np.ndarray)]
+        hash_ = sum(float(np.nan_to_num(a**2 + a) @ np.sqrt(k + 2 + np.arange(a.size))) for k, a in enumerate(arrays))
+
+        def spoil(a):
+            a = np.asarray(a)
+            spread = (1 + hash_ % 7) * (1 + np.sqrt(np.arange(a.size))).reshape(a.shape)
+            return a ^ (spread % 2 > 1) if a.dtype.kind == "b" else (a + spread).astype(a.dtype)
 
         answer = op.reference(*args, **kwargs)
         return type(answer)(map(spoil, answer)) if isinstance(answer, tuple | list) else spoil(answer)

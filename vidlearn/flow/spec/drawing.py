@@ -11,7 +11,6 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis.extra import numpy as hnp
 
-
 # ------------------------------------------------------------------ drawing
 
 quarters = st.integers(-8, 8).map(lambda k: k / 4)

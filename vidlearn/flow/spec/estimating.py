@@ -554,7 +554,7 @@ condition_number = Spec(
     ],
     tolerance=Tolerance(ulps=4, why="one division"),
     cost=Cost(flops=lambda s: s.pixels, bytes=lambda s: 3 * s.pixels * s.itemsize),
-    large=lambda size, rng: {"eigenvalues": np.sort(rng.random((*size, 2)))[..., ::-1].copy() + [0.1, 0.05]},
+    large=lambda size, rng: {"eigenvalues": np.array([0.1, 0.05]) + np.sort(rng.random((*size, 2)))[..., ::-1]},
 )  # fmt: skip
 
 
@@ -566,7 +566,9 @@ def classes(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     n = st.integers(1, 4)
     drawn = n.flatmap(lambda k: st.tuples(*(st.lists(e, min_size=k, max_size=k) for e in both)))
     return st.builds(
-        lambda values, more: {"eigenvalues": np.sort(np.array(values).T, axis=-1)[..., ::-1].copy(), **more}, drawn, limits
+        lambda values, more: {"eigenvalues": np.sort(np.array(values).T, axis=-1)[..., ::-1].copy(), **more},
+        drawn,
+        limits,
     )
 
 
