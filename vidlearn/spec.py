@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -97,7 +98,9 @@ class Cost:
     def sizes(sizes: Mapping[str, int], itemsize: int, scalars: Mapping[str, Any]) -> SimpleNamespace:
         """Collect what the two functions may ask for."""
         named = {axis.lstrip("*").replace(" axes", "_axes"): n for axis, n in sizes.items()}
-        known = {"pixels": sizes.get("H", 1) * sizes.get("W", 1), "channels": sizes.get("*C0", 1), "itemsize": itemsize}
+        leading = [n for axis, n in sizes.items() if axis.startswith("*B") and not axis.endswith(" axes")]
+        pixels = math.prod(leading) if "H" not in sizes else sizes["H"] * sizes["W"]
+        known = {"pixels": pixels, "channels": sizes.get("*C0", 1), "itemsize": itemsize}
         return SimpleNamespace(**{**scalars, **named, **known})
 
 
