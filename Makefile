@@ -4,7 +4,6 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export NO_MKDOCS_2_WARNING = 1
-export MPLBACKEND ?= Agg
 
 .PHONY: demo test quick lint lab docs bench gpu clean
 

@@ -1,4 +1,4 @@
-"""What every test shares: GPU tests that say why they did not run, and the strict CuPy stand-in."""
+"""What every test shares: GPU tests say why they did not run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reason = available()[backend] or (None if "cuda" in devices(backend) else "there is no usable NVIDIA GPU")
         if reason:
             item.add_marker(pytest.mark.skip(reason=f"not run, because {reason}"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _headless() -> None:
-    """Pictures are drawn without a window."""
-    import os
-
-    os.environ.setdefault("MPLBACKEND", "Agg")

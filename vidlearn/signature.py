@@ -184,7 +184,7 @@ class Signature:
         note = self.notes[name]
         if note.startswith("Literal"):
             choices = re.findall(r"""["']([^"']+)["']""", note)
-            if value not in choices if isinstance(value, str) else True:
+            if not isinstance(value, str) or value not in choices:
                 raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
             return
         if note not in _SCALARS:

@@ -158,7 +158,7 @@ def _pair(say: Say) -> str:
         (heat, "its error: white none, red 10 px or more, gray unknown"),
     ]
     figures = "".join(
-        f"<figure>{_img(p, c, 360)}<figcaption>{html.escape(c)}</figcaption></figure>" for p, c in pictures
+        f"<figure>{_img(p, c, 480)}<figcaption>{html.escape(c)}</figcaption></figure>" for p, c in pictures
     )
     return (
         f"<p>Two views of one scene with a measured displacement for nearly every pixel, up to {top:.0f} px: hard for any method "
@@ -255,6 +255,6 @@ h1{{font-size:1.7rem;margin-bottom:.2rem}}h2{{margin-top:2.4rem;border-bottom:1p
 table{{border-collapse:collapse;font-size:14px}}td,th{{padding:3px 12px 3px 0;border-bottom:1px solid #eaeef2;text-align:left}}
 .comparison td,.comparison th{{text-align:right;white-space:nowrap}}.comparison td:nth-child(-n+3),.comparison th:nth-child(-n+3){{text-align:left}}
 .comparison tr.wrong td{{background:#fdecea}}.wide{{overflow-x:auto}}.row{{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-end}}
-figure{{margin:0}}figcaption{{font-size:13px;color:#57606a}}pre{{background:#f6f8fa;padding:.8rem;border-radius:6px;overflow-x:auto}}
+figure{{margin:0;max-width:480px}}figcaption{{font-size:13px;color:#57606a}}pre{{background:#f6f8fa;padding:.8rem;border-radius:6px;overflow-x:auto}}
 img{{border-radius:3px;max-width:100%;height:auto}}</style>
 <h1>vidlearn</h1><p>The three jobs on real input: compute and compare, check an answer, grade submissions.</p>{sections}</html>"""

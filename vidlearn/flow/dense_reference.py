@@ -20,6 +20,8 @@ import numpy as np
 from vidlearn.flow import reference as steps  # the course's own steps; a name, so that either module may come first
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     from jaxtyping import Float
 
     from vidlearn.signature import Array
@@ -52,7 +54,9 @@ BUDGETS = {
 }
 
 
-def dense(I0: Float[Array, "H W *C"], I1: Float[Array, "H W *C"], *, quality: str = "fast") -> Float[Array, "H W 2"]:
+def dense(
+    I0: Float[Array, "H W *C"], I1: Float[Array, "H W *C"], *, quality: Literal["fast", "high"] = "fast"
+) -> Float[Array, "H W 2"]:
     """Estimate the motion of every pixel: coarse-to-fine, robust, and smooth where the images leave it open.
 
     Parameters

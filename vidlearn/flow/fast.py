@@ -93,20 +93,23 @@ def motion_field(
     """The model's field at every pixel."""
     basis = _motion_basis(height, width, model, focal, parameters)
     if len(parameters) != basis.shape[-1]:
-        raise ValueError(f"parameters: model={model!r} has {basis.shape[-1]} of them, got {len(parameters)}")
+        raise ValueError(f"parameters: expected {basis.shape[-1]} for model={model!r}, got {len(parameters)}")
     return basis @ parameters
 
 
 def fit_motion(Ix: Array, Iy: Array, It: Array, model: str = "affine", focal: float | None = None) -> Array:
     """Least squares over all pixels; of many solutions the shortest, by the singular values of the balanced system."""
+    xp = namespace(Ix)
     height, width = Ix.shape[:2]
     basis = _motion_basis(height, width, model, focal, Ix)
     if Ix.ndim == 3:
         basis = basis[:, :, None]
     A = Ix[..., None] * basis[..., 0, :] + Iy[..., None] * basis[..., 1, :]
-    A = A.reshape(-1, A.shape[-1])
+    A, b = A.reshape(-1, A.shape[-1]), -It.reshape(-1)
+    known = xp.isfinite(A).all(-1) & xp.isfinite(b)  # an equation of zeros says nothing
+    A, b = xp.where(known[:, None], A, xp.zeros_like(A)), xp.where(known, b, xp.zeros_like(b))
     unit = _constant(motion_units(height, width, model), Ix)
-    return _least_squares(A / unit, -It.reshape(-1)) / unit
+    return _least_squares(A / unit, b) / unit
 
 
 # ------------------------------------------------------------------ moving the image back

@@ -410,7 +410,7 @@ def motion_field(
     """
     basis = _motion_basis(height, width, model, focal, parameters)
     if len(parameters) != basis.shape[-1]:
-        raise ValueError(f"parameters: model={model!r} has {basis.shape[-1]} of them, got {len(parameters)}")
+        raise ValueError(f"parameters: expected {basis.shape[-1]} for model={model!r}, got {len(parameters)}")
     return basis @ parameters
 
 
@@ -430,7 +430,7 @@ def fit_motion(
     Parameters
     ----------
     Ix, Iy, It
-        Derivatives, (H, W) or (H, W, 3).
+        Derivatives, (H, W) or (H, W, 3). Pixels where one of them is not finite are left out.
     model, focal
         As in :func:`motion_field`.
 
@@ -458,9 +458,10 @@ def fit_motion(
     if Ix.ndim == 3:
         basis = basis[:, :, None]
     A = Ix[..., None] * basis[..., 0, :] + Iy[..., None] * basis[..., 1, :]
-    A = A.reshape(-1, A.shape[-1])
+    A, b = A.reshape(-1, A.shape[-1]), -It.reshape(-1)
+    known = np.isfinite(A).all(axis=-1) & np.isfinite(b)
     unit = motion_units(height, width, model).astype(A.dtype)  # balances columns that grow with x, with x²
-    return np.linalg.lstsq(A / unit, -It.reshape(-1), rcond=None)[0] / unit
+    return np.linalg.lstsq(A[known] / unit, b[known], rcond=None)[0] / unit
 
 
 # ------------------------------------------------------------------ moving the image back

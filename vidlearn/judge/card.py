@@ -35,20 +35,20 @@ def card(verdict: Verdict) -> str:
         lines = "<br>".join(map(html.escape, body.split("\n")))
         style = "font-family:ui-monospace,monospace;font-size:13px;" if title in ("smallest", "", "again") else ""
         out.append(_row(title, f'<span style="{style}">{lines}</span>'))
-    if verdict.mistake:
-        for i, hint in enumerate(verdict.mistake.hints):  # folded: the next hint only when asked for
-            out.append(
-                _row(
-                    "",
-                    f'<details style="color:inherit"><summary style="cursor:pointer">hint {i + 1} of {len(verdict.mistake.hints)}</summary>{html.escape(hint)}</details>',
-                )
-            )
+        if title == "looks like" and verdict.mistake:
+            out += _hints(verdict.mistake.hints)
     out.append("</table>")
     if verdict.counterexample and verdict.counterexample.pictures:
         titles = ("expected", "got", "difference")
         maps = [heatmap(a, t) for a, t in zip(verdict.counterexample.pictures, titles, strict=True)]
         out.append(f'<div style="display:flex;flex-wrap:wrap;gap:18px;margin-top:8px">{"".join(maps)}</div>')
     return "".join([*out, "</div>"])
+
+
+def _hints(hints: list[str]) -> list[str]:
+    """Return one folded row a hint: the next one only when asked for."""
+    fold = '<details style="color:inherit"><summary style="cursor:pointer">hint {} of {}</summary>{}</details>'
+    return [_row("", fold.format(i + 1, len(hints), html.escape(hint))) for i, hint in enumerate(hints)]
 
 
 def _row(title: str, body: str) -> str:
@@ -84,7 +84,7 @@ def _cell(value: float, top: float) -> str:
         strength = min(abs(value) / top, 1.0)
         red, green, blue = (213, 94, 0) if value > 0 else (0, 114, 178)
         mix = [round(255 - strength * 0.75 * (255 - c)) for c in (red, green, blue)]
-        color, text = f"rgb({mix[0]},{mix[1]},{mix[2]})", f"{value:.3g}"
+        color, text = f"rgb({mix[0]},{mix[1]},{mix[2]})", f"{value + 0:.3g}"
     return (
         f'<td style="background:{color};color:#111;border:1px solid #fff;padding:2px 5px;text-align:right">{text}</td>'
     )
