@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
 import itertools
@@ -123,13 +124,13 @@ def _pair(say: Say) -> str:
     I0, I1 = _gray(pair.I0), _gray(pair.I1)
     valid = np.isfinite(pair.flow).all(axis=-1)
     truth = np.where(valid[..., None], pair.flow, 0).astype(np.float32)
-    rows, last = [], None
-    runs = [("zero flow", lambda: np.zeros_like(truth))]
-    runs += [
-        (f"flow.dense {quality}, {backend} {device}", lambda q=quality, b=backend, d=device: _dense(I0, I1, b, d, q))
-        for quality in ("fast", "high")
-        for backend, device in _backends()
-    ]
+    rows: list[tuple[str, float, float, float, float]] = []
+    last = np.zeros_like(truth)
+    runs: list[tuple[str, Callable[[], np.ndarray]]] = [("zero flow", lambda: np.zeros_like(truth))]
+    for quality in ("fast", "high"):
+        for backend, device in _backends():
+            job = functools.partial(_dense, I0, I1, backend, device, quality)
+            runs.append((f"flow.dense {quality}, {backend} {device}", job))
     for name, compute in runs:
         start = time.perf_counter()
         last = compute()
@@ -137,15 +138,15 @@ def _pair(say: Say) -> str:
         measures = [
             float(m(last, truth, valid)) for m in (vl.flow.endpoint_error, vl.flow.angular_error, vl.flow.fl_all)
         ]
-        rows.append((name, *measures, took))
+        rows.append((name, measures[0], measures[1], measures[2], took))
         say(f"      {name}: endpoint error {measures[0]:.2f} px, Fl-all {measures[2]:.1f} %, {took:.0f} ms")
     cells = "".join(
         f"<tr><td>{html.escape(n)}</td><td>{e:.2f} px</td><td>{a:.1f}°</td><td>{f:.1f} %</td><td>{t:.0f} ms</td></tr>"
         for n, e, a, f, t in rows
     )
     top = float(np.hypot(truth[..., 0], truth[..., 1]).max())
-    error = np.where(valid, np.hypot(*np.moveaxis(last - truth, -1, 0)), 0)
-    shade = np.clip(255 * (1 - error / 10), 0, 255).astype(np.uint8)
+    distance = np.where(valid, np.hypot(*np.moveaxis(last - truth, -1, 0)), 0)
+    shade = np.clip(255 * (1 - distance / 10), 0, 255).astype(np.uint8)
     heat = np.stack([np.full_like(shade, 255), shade, shade], axis=-1)
     heat[~valid] = 210
     pictures = [
