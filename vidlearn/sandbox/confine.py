@@ -160,6 +160,8 @@ def empty_root(show: list[str], hidden: list[str], scratch: int = 16 << 20) -> N
     _mount(None, "/", None, _REC | _PRIVATE)
     root = "/proc"  # any folder that exists everywhere and is above none of the paths to show
     _mount("tmpfs", root, "tmpfs", _NOSUID | _NODEV, "size=4m,nr_inodes=4096,mode=755")
+    os.mkdir(root + "/tmp")  # before the rest: an interpreter may live under /tmp, and is then bound inside it
+    _mount("tmpfs", root + "/tmp", "tmpfs", _NOSUID | _NODEV | _NOEXEC, f"size={scratch},nr_inodes=512,mode=1777")
 
     def bind(path: str) -> None:
         inside = root + path
@@ -187,10 +189,6 @@ def empty_root(show: list[str], hidden: list[str], scratch: int = 16 << 20) -> N
     for link in ("/lib", "/lib64", "/usr/lib64"):  # where /lib is a link to /usr/lib, it stays one
         if os.path.islink(link) and not os.path.lexists(root + link):
             os.symlink(os.readlink(link), root + link)
-    os.makedirs(root + "/tmp", exist_ok=True)
-    inner = [path for path in show if path.startswith("/tmp/")]
-    if not inner:  # an interpreter that lives under /tmp must stay visible there: then /tmp is simply not writeable
-        _mount("tmpfs", root + "/tmp", "tmpfs", _NOSUID | _NODEV | _NOEXEC, f"size={scratch},nr_inodes=512,mode=1777")
     os.chdir(root)
     _check(_libc.syscall(ctypes.c_long((155, 41)[_MACHINE or 0]), b".", b"."), "pivot_root")
     _check(_libc.umount2(b".", 2), "leave the old root")
