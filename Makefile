@@ -35,7 +35,7 @@ bench: $(STAMP)           ## dense flow against its peers
 	$(BIN)/python benchmarks/dense.py
 
 gpu:                      ## the GPU tests, with the Python that has CuPy and a CUDA build of torch
-	PYTHONPATH=. $(PYTHON) -m pytest -q -m gpu tests
+	PYTHONPATH=. $(PYTHON) -m pytest -q -m gpu tests/test_operations.py
 
 $(STAMP): pyproject.toml constraints-cpu.txt
 	$(PYTHON) -c 'import sys; sys.exit("vidlearn needs Python 3.11 or newer; set PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'
