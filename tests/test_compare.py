@@ -21,6 +21,12 @@ def test_what_can_not_run_is_listed_with_its_reason():
     assert all(line.verdict.right for line in comparison.lines) and comparison.right
 
 
+def test_nothing_run_is_nothing_proved():
+    comparison = compare(["warp"], backends=["numpy"], **SMALL)  # NumPy has the reference only
+    assert not comparison.lines and not comparison.right
+    assert "nothing ran" in comparison.text()
+
+
 def test_a_right_function_of_ones_own_is_right_and_its_error_is_measured():
     def off_by_a_little(Ix, Iy, It):
         return vl.flow.normal_flow.reference(Ix, Iy, It) * (1 + 1e-6)

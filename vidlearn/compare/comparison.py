@@ -80,8 +80,8 @@ class Comparison:
 
     @property
     def right(self) -> bool:
-        """Whether every implementation that ran is right."""
-        return all(line.verdict.right for line in self.lines)
+        """Whether something ran, and everything that ran is right."""
+        return bool(self.lines) and all(line.verdict.right for line in self.lines)
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the table's cells."""
