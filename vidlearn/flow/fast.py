@@ -57,8 +57,10 @@ def structure_tensor(Ix: Array, Iy: Array, window: int = 5) -> Array:
 def structure_tensor_eigenvalues(J: Array) -> Array:
     """Mean and spread of a symmetric 2 × 2 matrix."""
     xp = namespace(J)
-    mean = (J[..., 0, 0] + J[..., 1, 1]) / 2
-    spread = xp.hypot((J[..., 0, 0] - J[..., 1, 1]) / 2, J[..., 0, 1])
+    mean, half, off = (J[..., 0, 0] + J[..., 1, 1]) / 2, (J[..., 0, 0] - J[..., 1, 1]) / 2, J[..., 0, 1]
+    none = (half == 0) & (off == 0)  # there hypot has no slope; see _root
+    zero = xp.zeros_like(half)
+    spread = xp.where(none, zero, xp.hypot(xp.where(none, xp.ones_like(half), half), xp.where(none, zero, off)))
     return xp.stack([mean + spread, xp.maximum(mean - spread, 0)], axis=-1)
 
 
@@ -229,14 +231,17 @@ def apparent_displacement(displacement: Array, wavelength: float) -> Array:
 
 
 def median_filter_flow(flow: Array) -> Array:
-    """The 3 × 3 median of each component: the middle of nine sorted neighbors."""
+    """The 3 × 3 median of each component: NaN where a neighbor is, as minimum and maximum pass it on.
+
+    Columns of three are sorted once and shared by three pixels; the median of nine is the middle of the largest low,
+    the middle middle and the smallest high.
+    """
     xp = namespace(flow)
     height, width = flow.shape[:2]
     padded = xp.pad(flow, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    nine = xp.stack([padded[i : i + height, j : j + width] for i in range(3) for j in range(3)], axis=0)
-    median = xp.sort(nine, axis=0)[4]
-    unknown = xp.isnan(nine).any(0)
-    return xp.where(unknown, xp.full_like(median, xp.nan), median)
+    columns = _sort3(*(padded[i : i + height] for i in range(3)))
+    low, middle, high = ([part[:, j : j + width] for j in range(3)] for part in columns)
+    return _sort3(_sort3(*low)[2], _sort3(*middle)[1], _sort3(*high)[0])[1]
 
 
 # ------------------------------------------------------------------ how wrong is it
@@ -244,20 +249,23 @@ def median_filter_flow(flow: Array) -> Array:
 
 def endpoint_error(flow: Array, truth: Array, valid: Array | None = None) -> Array:
     """Mean distance of the arrows' ends."""
+    flow, truth = _where_valid(valid, flow, truth)
     return _mean_over(_length(flow - truth), valid)
 
 
 def angular_error(flow: Array, truth: Array, valid: Array | None = None) -> Array:
     """Mean angle between (u, v, 1) and (u*, v*, 1), in degrees."""
     xp = namespace(flow)
+    flow, truth = _where_valid(valid, flow, truth)
     u, v, p, q = flow[..., 0], flow[..., 1], truth[..., 0], truth[..., 1]
-    cross = xp.sqrt((v - q) ** 2 + (p - u) ** 2 + (u * q - v * p) ** 2)
+    cross = _root((v - q) ** 2 + (p - u) ** 2 + (u * q - v * p) ** 2)
     return _mean_over(xp.arctan2(cross, u * p + v * q + 1) * (180 / np.pi), valid)
 
 
 def fl_all(flow: Array, truth: Array, valid: Array | None = None) -> Array:
     """Percent of arrows off by more than 3 px and more than 5 %."""
     xp = namespace(flow)
+    flow, truth = _where_valid(valid, flow, truth)
     error = _length(flow - truth)
     outlier = (error > 3) & (error > 0.05 * _length(truth))
     return _mean_over(xp.where(outlier, xp.full_like(error, 100), xp.zeros_like(error)), valid)
@@ -290,7 +298,21 @@ def _components(flow: Array, ndim: int) -> tuple[Array, Array]:
 
 
 def _length(flow: Array) -> Array:
-    return namespace(flow).sqrt(flow[..., 0] ** 2 + flow[..., 1] ** 2)
+    return _root(flow[..., 0] ** 2 + flow[..., 1] ** 2)
+
+
+def _root(squared: Array) -> Array:
+    """Square root whose slope at 0 is 0: it is infinite, and infinity times 0 would fill all gradients with NaN."""
+    xp = namespace(squared)
+    none = squared == 0
+    return xp.where(none, xp.zeros_like(squared), xp.sqrt(xp.where(none, xp.ones_like(squared), squared)))
+
+
+def _sort3(a: Array, b: Array, c: Array) -> tuple[Array, Array, Array]:
+    xp = namespace(a)
+    low, high = xp.minimum(a, b), xp.maximum(a, b)
+    rest = xp.minimum(high, c)
+    return xp.minimum(low, rest), xp.maximum(low, rest), xp.maximum(high, c)
 
 
 def _zero_flow(image: Array) -> Array:
@@ -301,6 +323,10 @@ def _zero_flow(image: Array) -> Array:
 
 def _integers(values: Array) -> Array:
     return values.long() if backend_of(values) == "torch" else values.astype("int64")
+
+
+def _eps(like: Array) -> float:
+    return 2.0**-52 if str(like.dtype).endswith("64") else 2.0**-23
 
 
 def _constant(values: Any, like: Array) -> Array:
@@ -360,10 +386,9 @@ def _solve(a: Array, b: Array, c: Array, p: Array, q: Array) -> Array:
     unit = xp.where(trace == 0, one, trace)
     a, b, c, p, q = a / unit, b / unit, c / unit, p / unit, q / unit
     half = (a - c) / 2
-    largest = 0.5 + xp.sqrt(half * half + b * b)
+    largest = 0.5 + _root(half * half + b * b)
     det = a * c - b * b
-    eps = 2.0**-52 if str(a.dtype).endswith("64") else 2.0**-23
-    full = det > 64 * eps * largest * largest
+    full = det > 64 * _eps(a) * largest * largest
     safe, square = xp.where(full, det, one), largest * largest
     u = xp.where(full, (c * p - b * q) / safe, (a * p + b * q) / square)
     v = xp.where(full, (a * q - b * p) / safe, (b * p + c * q) / square)
@@ -382,15 +407,16 @@ def _motion_basis(height: int, width: int, model: str, focal: float | None, like
 
 
 def _least_squares(A: Array, b: Array) -> Array:
-    """The shortest least-squares solution, singular values below eps · max(shape) of the largest taken for 0."""
+    """The shortest least-squares solution, singular values below eps · max(shape) of the largest taken for 0.
+
+    In float64, whatever comes in: singular vectors as long as an image lose two digits in float32.
+    """
+    cut = _eps(A) * max(A.shape)
     if backend_of(A) == "torch":
         import torch
 
-        U, S, V = torch.linalg.svd(A, full_matrices=False)
-        small = torch.finfo(A.dtype).eps * max(A.shape) * S[0] >= S
-        inverse = torch.where(small, torch.zeros_like(S), 1 / torch.where(small, torch.ones_like(S), S))
-        return V.mT @ (inverse * (U.mT @ b))
-    return namespace(A).linalg.lstsq(A, b, rcond=None)[0]
+        return (torch.linalg.pinv(A.double(), rtol=cut) @ b.double()).to(A.dtype)
+    return (namespace(A).linalg.pinv(A.astype("float64"), rcond=cut) @ b.astype("float64")).astype(A.dtype)
 
 
 def _halve(image: Array, axis: int) -> Array:
@@ -416,6 +442,13 @@ def _sample(values: Array, at: Array, axis: int) -> Array:
     share = (at - floor).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
     lower, upper = (values[low], values[high]) if axis == 0 else (values[:, low], values[:, high])
     return (1 - share) * lower + share * upper
+
+
+def _where_valid(valid: Array | None, *fields: Array) -> tuple[Array, ...]:
+    """0 where a field does not count, before any arithmetic: what is unknown there may not reach the gradients."""
+    if valid is None:
+        return fields
+    return tuple(namespace(f).where(valid[..., None], f, namespace(f).zeros_like(f)) for f in fields)
 
 
 def _mean_over(values: Array, valid: Array | None) -> Array:
