@@ -10,6 +10,9 @@ import pytest
 import vidlearn as vl
 from vidlearn.compare import Machine, compare
 from vidlearn.compare.measure import seconds
+from vidlearn.compare.running import _errors
+from vidlearn.judge.bank import Case
+from vidlearn.judge.candidate import Outcome
 
 SMALL = {"size": (16, 24), "repeats": 2, "examples": 6}
 
@@ -104,3 +107,108 @@ def test_a_function_that_is_not_there_is_said_so(tmp_path, mine, said):
         compare(["warp"], mine=mine.format(file=file, bad=bad), **SMALL)
     with pytest.raises(ValueError, match="one operation"):
         compare(["warp", "normal_flow"], mine=f"{file}:f", **SMALL)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_one_value_that_is_no_number_is_an_infinite_error_on_every_face(bad):
+    def spoiled(Ix, Iy, It):
+        flow = vl.flow.normal_flow.reference(Ix, Iy, It)
+        flow[3, 4, 0] = bad
+        return flow
+
+    comparison = compare(["normal_flow"], mine=spoiled, **SMALL)
+    (line,) = comparison.lines
+    assert line.absolute == line.relative == line.ulps[2] == np.inf and line.ulps[0] < 1
+    assert np.argwhere(np.isinf(line.heatmap)).tolist() == [[3, 4]]
+    assert _strictly(comparison.to_json())["lines"][0]["absolute"] == "infinite"
+    assert "at most inf" in comparison.to_html()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(None, "returns None"), (np.zeros((1, 2), np.float32), "returns shape"), ("flow", "a value of type str")],
+)
+def test_an_answer_of_the_wrong_form_has_no_error_and_no_time(answer, said):
+    comparison = compare(["normal_flow"], mine=lambda Ix, Iy, It: answer, **SMALL)
+    (line,) = comparison.lines
+    assert np.isnan([line.absolute, line.relative, *line.ulps, line.milliseconds, line.speed_up, line.share]).all()
+    assert said in line.note and line.note in comparison.text() and "nan" not in comparison.text()
+    assert _strictly(comparison.to_json())["lines"][0]["absolute"] is None
+
+
+def test_the_error_of_a_single_number_is_every_quantile():
+    def off(flow, truth, valid=None):
+        return vl.flow.endpoint_error.reference(flow, truth, valid) * (1 + 1e-6)
+
+    (line,) = compare(["endpoint_error"], mine=off, dtype="float64", **SMALL).lines
+    assert line.ulps[0] == line.ulps[2] == pytest.approx(1e-6 / np.finfo(float).eps, rel=1e-3)
+
+
+def test_an_error_where_the_answer_is_undefined_does_not_count():
+    op = vl.flow.classify_structure
+    inputs = op.spec.large(SMALL["size"], np.random.default_rng(0))
+    expected = op.reference(**inputs)
+    outcome, case = Outcome((expected + 1,)), Case(inputs, (expected,), np.zeros(expected.shape, bool))
+    assert _errors(outcome, case, op.signature.returns, 1.0)[:3] == (0, 0, (0, 0, 0))
+    half = np.arange(expected.size).reshape(expected.shape) % 2 == 0
+    _, _, ulps, heatmap = _errors(outcome, Case(inputs, (expected,), half), op.signature.returns, 1.0)
+    assert ulps[0] == ulps[2] > 0  # the other half does not thin the quantiles
+    assert ((heatmap > 0) == half).all()
+
+
+def test_a_heatmap_is_per_pixel_wherever_the_image_axes_are():
+    def one_wrong(f1, f2, max_displacement):
+        volume = vl.flow.correlation_volume.reference(f1, f2, max_displacement)
+        volume[1, 2, 3] += 1
+        return volume
+
+    (line,) = compare(["correlation_volume"], mine=one_wrong, **SMALL).lines
+    assert np.unravel_index(line.heatmap.argmax(), line.heatmap.shape) == (2, 3)
+
+
+def test_an_operation_with_nothing_to_compare_is_said_so():
+    comparison = compare(["warp", "dense"], backends=["numpy"], **SMALL)
+    assert [line.operation for line in comparison.lines] == ["flow.dense"]
+    assert any("flow.warp on numpy" in reason for reason in comparison.not_run)
+
+
+def test_half_precision_is_judged_and_says_what_the_reference_was_timed_in():
+    (line,) = compare(["normal_flow"], mine=vl.flow.normal_flow, dtype="float16", **SMALL).lines
+    assert line.verdict.right and "timed in float32" in line.note
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"backends": ["jax"]}, "backends: .*'jax'"),
+        ({"dtype": "int32"}, "dtype: .*'int32'"),
+        ({"size": (0, 4)}, "size: .*0, 4"),
+        ({"repeats": 0}, "repeats: .*0"),
+    ],
+)
+def test_a_bad_argument_is_refused_by_name(bad, said):
+    with pytest.raises(ValueError, match=said):
+        compare(["warp"], **{**SMALL, **bad})
+
+
+def test_a_file_of_ones_own_may_hold_dataclasses_and_a_kernel_is_told_its_way(tmp_path):
+    file, kernel, script = tmp_path / "mine.py", tmp_path / "warp.cu", tmp_path / "script.py"
+    file.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nimport vidlearn as vl\n"
+        "@dataclass\nclass Tile:\n    side: int\n"
+        "def warp(image, flow): return vl.flow.warp.reference(image, flow)\n"
+    )
+    assert compare(["warp"], mine=f"{file}:warp", **SMALL).right
+    kernel.write_text("__global__ void warp() {}")
+    with pytest.raises(ValueError, match=r"cuda_on_cpu\.Kernel"):
+        compare(["warp"], mine=f"{kernel}:warp", **SMALL)
+    script.write_text("def warp(image, flow): return image\nraise SystemExit(0)")
+    with pytest.raises(ValueError, match="SystemExit"):
+        compare(["warp"], mine=f"{script}:warp", **SMALL)
+
+
+def _strictly(text: str):
+    def refuse(word):
+        raise AssertionError(f"{word} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ __all__ = ["Comparison", "Line"]
 
 @dataclass(frozen=True)
 class Line:
-    """One implementation of one operation on one device.
+    """One implementation of one operation on one device. NaN is a number that could not be measured; `note` says why.
 
     Errors are against the reference in float64 on the timed input, where the answer is well-defined: the largest
     absolute error, that error over the largest magnitude, and quantiles of the error in units in the last place (of
@@ -51,8 +52,20 @@ class Line:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, without the heatmap."""
-        plain = {k: v for k, v in asdict(self).items() if k not in ("verdict", "heatmap")}
-        return {**plain, "speed_up": self.speed_up, "share_of_limit": self.share, "verdict": self.verdict.to_dict()}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("verdict", "heatmap")}
+        plain |= {"speed_up": self.speed_up, "share_of_limit": self.share, "ulps": [*map(_plain, self.ulps)]}
+        return {name: _plain(value) for name, value in plain.items()} | {"verdict": self.verdict.to_dict()}
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN (not measured: null) and no infinity (a word)."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else "infinite"
+
+
+def _cell(pattern: str, *values: float) -> str:
+    return "–" if any(map(math.isnan, values)) else pattern.format(*values)
 
 
 HEAD = (
@@ -87,10 +100,11 @@ class Comparison:
         """Return the table's cells."""
         return [
             (
-                line.operation, f"{line.backend} {line.device}", line.verdict.status, f"{line.absolute:.2g}",
-                f"{line.relative:.2g}", " / ".join(f"{u:.3g}" for u in line.ulps),
-                f"{line.reference_milliseconds:.3g} ms", f"{line.milliseconds:.3g} ms", f"{line.speed_up:.3g}×",
-                f"{100 * line.share:.2g} %",
+                line.operation, f"{line.backend} {line.device}", line.verdict.status,
+                _cell("{:.2g}", line.absolute), _cell("{:.2g}", line.relative),
+                _cell("{:.3g} / {:.3g} / {:.3g}", *line.ulps), f"{line.reference_milliseconds:.3g} ms",
+                _cell("{:.3g} ms", line.milliseconds), _cell("{:.3g}×", line.speed_up),
+                _cell("{:.2g} %", 100 * line.share),
             )
             for line in self.lines
         ]  # fmt: skip
@@ -121,7 +135,7 @@ class Comparison:
             "dtype": self.dtype, "right": self.right, "machines": self.machines, "not_run": self.not_run,
             "lines": [line.to_dict() for line in self.lines],
         }  # fmt: skip
-        return json.dumps(data, indent=indent, ensure_ascii=False)
+        return json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
 
     def table_html(self) -> str:
         """Return the table alone, as HTML."""
@@ -172,14 +186,15 @@ def _heatmap(line: Line) -> str:
         np.linspace(0, error.shape[1], columns + 1).astype(int),
     )
     blocks = np.maximum.reduceat(np.maximum.reduceat(error, ys[:-1], axis=0), xs[:-1], axis=1)
-    top = blocks.max()
+    largest, top = blocks.max(), np.max(blocks, where=np.isfinite(blocks), initial=0) or 1.0
+    blocks = np.minimum(blocks, top)  # an infinite error is as dark as the largest finite one
     squares = []
     for y, x in np.argwhere(blocks > 0):
         shade = round(255 * (1 - 0.85 * blocks[y, x] / top))
         squares.append(
             f'<rect x="{x}" y="{y}" width="1.02" height="1.02" fill="rgb({shade},{shade},{min(255, shade + 25)})"/>'
         )
-    caption = f"{line.operation} on {line.backend} {line.device}: at most {top:.2g}"
+    caption = f"{line.operation} on {line.backend} {line.device}: at most {largest:.2g}"
     return (
         f'<figure><svg viewBox="0 0 {columns} {rows}" width="{4 * columns}" role="img" style="border:1px solid #d0d7de">'
         f"{''.join(squares)}</svg><figcaption>{html.escape(caption)}</figcaption></figure>"

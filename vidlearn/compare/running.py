@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,18 @@ import vidlearn as vl
 from vidlearn import arrays
 from vidlearn.compare.comparison import Comparison, Line
 from vidlearn.compare.measure import Machine, seconds
-from vidlearn.judge import judge
-from vidlearn.judge.bank import rounded
+from vidlearn.judge import Bank, judge
+from vidlearn.judge.bank import Case, rounded
+from vidlearn.judge.candidate import Outcome, Runner
+from vidlearn.judge.comparing import form_problem
 from vidlearn.operation import Operation
+from vidlearn.signature import ArraySpec
 from vidlearn.spec import Cost
 
 __all__ = ["compare"]
+
+#: bytes of one value, and one ulp at 1 as the specs' tolerances count it
+_DTYPES = {"float64": (8, 2.0**-52), "float32": (4, 2.0**-23), "float16": (2, 2.0**-10), "bfloat16": (2, 2.0**-8)}
 
 
 def compare(
@@ -48,7 +55,8 @@ def compare(
         (H, W) of the timed input.
     mine
         Your function, or ``"FILE:FUNCTION"``, for the one operation named; it takes arrays of the one backend named,
-        NumPy's if none is. Wrap a CUDA kernel in a function (see :mod:`vidlearn.cuda_on_cpu`).
+        NumPy's if none is. A CUDA kernel takes part as a Python function that calls it: on a CPU through
+        :class:`vidlearn.cuda_on_cpu.Kernel`, on a GPU through ``cupy.RawKernel``.
     seed, repeats, examples
         Which inputs are drawn, how many runs are timed, how many inputs of each family are judged.
     progress
@@ -61,7 +69,8 @@ def compare(
     Raises
     ------
     ValueError
-        If a name, a file or a function can't be found, or `mine` comes with other than one operation.
+        If a name, a backend, a dtype, a file or a function can't be found, a number is out of range, or `mine` comes
+        with other than one operation.
 
     Examples
     --------
@@ -69,6 +78,14 @@ def compare(
     >>> [(line.operation, line.verdict.status) for line in comparison.lines]
     [('flow.normal_flow', 'right')]
     """
+    for backend in backends or ():
+        if backend not in arrays.BACKENDS:
+            raise ValueError(f"backends: expected some of {', '.join(arrays.BACKENDS)}, got {backend!r}")
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}")
+    for what, least in (("repeats", repeats), ("examples", examples), ("size", min(size))):
+        if least < 1:
+            raise ValueError(f"{what}: expected at least 1, got {size if what == 'size' else least}")
     operations = [vl.operation(name) for name in names] if names else [*vl.operations().values()]
     if mine is not None and len(operations) != 1:
         raise ValueError(
@@ -80,7 +97,10 @@ def compare(
     own = _load(mine) if isinstance(mine, str) else mine
     for backend, place in _places(backends or (["numpy"] if own else [*arrays.BACKENDS]), device, not_run):
         for op in operations:
-            if own is None and (backend not in op.fast):
+            if own is None and backend not in op.fast:
+                if backend != "numpy" or backends:  # unasked, the reference is not held against itself
+                    only = "but the reference itself" if backend == "numpy" else "of its own"
+                    not_run.append(f"{op.name} on {backend}: it has no implementation {only}")
                 continue
             if progress:
                 progress(f"{op.name} on {backend} {place}")
@@ -119,71 +139,72 @@ def _line(
 ) -> Line:  # fmt: skip
     half = dtype in ("float16", "bfloat16")
     judged = function if own or not half else op  # half precision is computed in float32 by the operation
-    verdict = judge(
-        judged, op, backend=backend, device=device, dtype=dtype, strict=own is None, seed=seed, examples=examples,
-        shrink=True,
-    )  # fmt: skip
+    strict = own is None
+    bank = Bank.draw(op, seed, examples, dtype)
+    verdict = judge(judged, op, backend=backend, device=device, strict=strict, examples=examples, bank=bank)
+
     inputs = rounded(op.spec.large(size, np.random.default_rng(seed)), dtype)
-    given = {n: arrays.from_numpy(v, backend, device, dtype) for n, v in inputs.items()}
-    positional, keywords = op.signature.order(given)
-    plain = {
-        n: v.astype("float32" if half else dtype) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v
-        for n, v in inputs.items()
-    }
+    case = bank.case(inputs)
+    outcome = Runner(judged, op.signature, backend, device, dtype, strict)(inputs)
+    problem = form_problem(outcome, case.expected, dtype, strict)
+
+    plain = {n: arrays.from_numpy(v, "numpy", dtype="float32" if half else dtype) for n, v in inputs.items()}
     reference_time, runs = seconds(lambda: op.reference(**plain), "numpy", repeats)
-    note = f"the reference was timed in {runs} run{'s' if runs > 1 else ''}" if runs < repeats else ""
-    sizes = op.signature.sizes(inputs)
+    notes = [f"the reference was timed in {runs} run{'s' if runs > 1 else ''}"] if runs < repeats else []
+    notes += ["the reference was timed in float32"] if half else []
+    time, absolute, relative, ulps, heatmap = _NAN, _NAN, _NAN, (_NAN, _NAN, _NAN), None
+    if problem:  # the judge's inputs are small; a function of one's own may fail on this one alone
+        notes.append(f"not timed: on the timed input it {problem}")
+    else:
+        absolute, relative, ulps, heatmap = _errors(outcome, case, op.signature.returns, _DTYPES[dtype][1])
+        given = {n: arrays.from_numpy(v, backend, device, dtype) for n, v in inputs.items()}
+        positional, keywords = op.signature.order(given)
+        time, _ = seconds(lambda: judged(*positional, **keywords), backend, repeats)
+
     defaults = {n: p.default for n, p in op.signature.python.parameters.items() if p.default is not p.empty}
     scalars = {n: v for n, v in {**defaults, **inputs}.items() if not isinstance(v, np.ndarray)}
-    s = Cost.sizes(sizes, {"float64": 8, "float32": 4}.get(dtype, 2), scalars)
+    s = Cost.sizes(op.signature.sizes(inputs), _DTYPES[dtype][0], scalars)
     floor = machine.floor(op.spec.cost.flops(s), op.spec.cost.bytes(s))
-    label = f"{size[0]}x{size[1]}"
     tolerance = f"{op.spec.tolerance.ulps:g} ulp: {op.spec.tolerance.why}"
-    try:
-        answer = judged(*positional, **keywords)
-        time, _ = seconds(lambda: judged(*positional, **keywords), backend, repeats)
-        absolute, relative, ulps, heatmap = _errors(op, answer, inputs, dtype)
-    except Exception as error:  # a function of one's own may fail on a size that the judge did not try
-        if own is None:
-            raise
-        note = f"on the timed input it raises {type(error).__name__}: {error}"
-        time, absolute, relative, ulps, heatmap = float("nan"), float("nan"), float("nan"), (float("nan"),) * 3, None
     return Line(
-        op.name, backend, device, verdict, label, 1e3 * time, 1e3 * reference_time, runs, absolute, relative, ulps,
-        tolerance, 1e3 * floor, note, heatmap,
+        op.name, backend, device, verdict, f"{size[0]}x{size[1]}", 1e3 * time, 1e3 * reference_time, runs, absolute,
+        relative, ulps, tolerance, 1e3 * floor, "; ".join(notes), heatmap,
     )  # fmt: skip
+
+
+_NAN = float("nan")
 
 
 def _errors(
-    op: Operation, answer: Any, inputs: dict[str, Any], dtype: str
+    outcome: Outcome, case: Case, axes: tuple[ArraySpec, ...], eps: float
 ) -> tuple[float, float, tuple[float, float, float], Any]:
-    """Measure the error on one input against the reference in float64."""
-    several = op.signature.returns_tuple or op.signature.returns_list
-    expected = op.reference(**inputs)
-    worst, relative, ulps, heatmap = 0.0, 0.0, [np.zeros(1)], None
-    eps = 2.0**-8 if dtype == "bfloat16" else float(np.finfo(dtype).eps)
-    mask = op.spec.defined(expected, **inputs) if op.spec.defined else None
-    for got, want in zip(answer if several else [answer], expected if several else [expected], strict=True):
-        got, want = np.asarray(arrays.to_numpy(got), float), np.asarray(want, float)
+    """Measure the error of an answer where it is well-defined; a NaN that should not be there is infinitely wrong."""
+    worst, relative, ulps, heatmap = 0.0, 0.0, [], None
+    for k, (got, want) in enumerate(zip(outcome.answers, case.expected, strict=True)):
+        got, want = got.astype(float), want.astype(float)
         with np.errstate(invalid="ignore"):
             error = np.where((got == want) | (np.isnan(got) & np.isnan(want)), 0, np.abs(got - want))
-        if mask is not None and want.ndim:
-            error = np.where(np.reshape(mask, np.shape(mask) + (1,) * (error.ndim - np.ndim(mask))), error, 0)
-        finite = np.abs(want[np.isfinite(want)])
-        scale = finite.max() if finite.size and finite.max() > 0 else 1.0
-        worst, relative = max(worst, float(error.max())), max(relative, float(error.max() / scale))
-        ulps.append((error / (eps * scale)).ravel())
+        error[np.isnan(error)] = np.inf
+        where = np.ones(error.shape, bool)
+        if case.defined is not None and want.ndim:
+            where &= case.defined.reshape(case.defined.shape + (1,) * (want.ndim - case.defined.ndim))
+        scale = np.max(np.abs(want), where=where & np.isfinite(want), initial=0) or 1.0
+        worst = max(worst, float(error[where].max(initial=0)))
+        relative = max(relative, float(error[where].max(initial=0) / scale))
+        ulps.append(error[where] / (eps * scale))
         if heatmap is None and error.ndim >= 2:
-            flat = (
-                error
-                if error.ndim == 2
-                else error.max(axis=0)
-                if op.name.endswith("volume")
-                else error.reshape(*error.shape[:2], -1).max(-1)
-            )
-            heatmap = flat
-    q = np.quantile(np.concatenate(ulps), [0.5, 0.99, 1.0])
+            heatmap = _per_pixel(np.where(where, error, 0), axes[min(k, len(axes) - 1)].axes)
+    every = np.concatenate(ulps)
+    # quantiles that are errors which occurred: nothing is interpolated, so that infinity is allowed
+    q = np.quantile(every, [0.5, 0.99, 1.0], method="inverted_cdf") if every.size else np.zeros(3)
     return worst, relative, (float(q[0]), float(q[1]), float(q[2])), heatmap
+
+
+def _per_pixel(error: np.ndarray, axes: tuple[str, ...]) -> np.ndarray:
+    """Return the largest error over every axis but the two of the image, which come first unless named H and W last."""
+    if axes[-2:] == ("H", "W"):
+        return error.reshape(-1, *error.shape[-2:]).max(axis=0)
+    return error.reshape(*error.shape[:2], -1).max(axis=-1)
 
 
 def _load(text: str) -> Callable[..., Any]:
@@ -192,14 +213,20 @@ def _load(text: str) -> Callable[..., Any]:
     path = Path(file)
     if not file or not name:
         raise ValueError(f"mine: expected FILE:FUNCTION, such as fast.py:warp, got {text!r}")
+    if path.suffix == ".cu":
+        raise ValueError(
+            f"mine: {file} is CUDA source; name a Python function that calls it through vidlearn.cuda_on_cpu.Kernel, "
+            "or through cupy.RawKernel with --backend cupy"
+        )
     if path.suffix != ".py" or not path.is_file():
         raise ValueError(f"mine: {file} is not a Python file that is there")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"mine_{path.stem}", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # where dataclasses look their module up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"mine: {file} can't be imported: {type(error).__name__}: {error}") from None
     function = getattr(module, name, None)
     if not callable(function):
