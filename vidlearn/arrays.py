@@ -220,6 +220,5 @@ def _torch_namespace() -> SimpleNamespace:
         sum=lambda x, axis=None: torch.sum(x) if axis is None else torch.sum(x, dim=axis),
         mean=lambda x, axis=None: torch.mean(x) if axis is None else torch.mean(x, dim=axis),
         cumsum=lambda x, axis: torch.cumsum(x, dim=axis),
-        sort=lambda x, axis=-1: torch.sort(x, dim=axis).values,
         pad=pad,
     )
