@@ -103,15 +103,14 @@ def fit_motion(Ix: Array, Iy: Array, It: Array, model: str = "affine", focal: fl
     """Least squares over all pixels; of many solutions the shortest, by the singular values of the balanced system."""
     xp = namespace(Ix)
     height, width = Ix.shape[:2]
-    basis = _motion_basis(height, width, model, focal, Ix)
+    unit = _constant(motion_units(height, width, model), Ix)
+    basis = _motion_basis(height, width, model, focal, Ix) / unit
     if Ix.ndim == 3:
         basis = basis[:, :, None]
+    known = xp.isfinite(Ix) & xp.isfinite(Iy) & xp.isfinite(It)
+    Ix, Iy, It = (xp.where(known, d, xp.zeros_like(d)) for d in (Ix, Iy, It))  # an equation of zeros says nothing
     A = Ix[..., None] * basis[..., 0, :] + Iy[..., None] * basis[..., 1, :]
-    A, b = A.reshape(-1, A.shape[-1]), -It.reshape(-1)
-    known = xp.isfinite(A).all(-1) & xp.isfinite(b)  # an equation of zeros says nothing
-    A, b = xp.where(known[:, None], A, xp.zeros_like(A)), xp.where(known, b, xp.zeros_like(b))
-    unit = _constant(motion_units(height, width, model), Ix)
-    return _least_squares(A / unit, b) / unit
+    return _least_squares(A.reshape(-1, A.shape[-1]), -It.reshape(-1)) / unit
 
 
 # ------------------------------------------------------------------ moving the image back
