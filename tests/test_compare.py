@@ -207,6 +207,16 @@ def test_a_file_of_ones_own_may_hold_dataclasses_and_a_kernel_is_told_its_way(tm
         compare(["warp"], mine=f"{script}:warp", **SMALL)
 
 
+def test_times_taken_on_a_busy_machine_say_so(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.getloadavg", lambda: (4.2, 0.0, 0.0), raising=False)
+    comparison = compare(["normal_flow"], mine=vl.flow.normal_flow, **SMALL)
+    for face in (comparison.text(), comparison.to_html(), comparison.to_json()):
+        assert "other work shares the 2 cores (load 4.2)" in face
+    monkeypatch.setattr("os.getloadavg", lambda: (1.0, 0.0, 0.0), raising=False)
+    assert "warning" not in compare(["normal_flow"], mine=vl.flow.normal_flow, **SMALL).text()
+
+
 def _strictly(text: str):
     def refuse(word):
         raise AssertionError(f"{word} is not JSON")

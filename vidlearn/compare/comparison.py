@@ -90,11 +90,17 @@ class Comparison:
     lines: list[Line]
     not_run: list[str]
     machines: list[str]
+    warning: str = ""
 
     @property
     def right(self) -> bool:
         """Whether something ran, and everything that ran is right."""
         return bool(self.lines) and all(line.verdict.right for line in self.lines)
+
+    @property
+    def title(self) -> str:
+        """What was compared, in two words."""
+        return f"{self.dtype}; {'; '.join(sorted({line.size for line in self.lines})) or 'nothing ran'}"
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the table's cells."""
@@ -109,9 +115,16 @@ class Comparison:
             for line in self.lines
         ]  # fmt: skip
 
+    def facts(self) -> list[str]:
+        """Return what belongs beside the table: the machine's limits, notes on lines, what was not run and why."""
+        out = [f"warning: {self.warning}"] if self.warning else []
+        out += [f"limit: {machine}" for machine in self.machines]
+        out += [f"{line.operation} on {line.backend}: {line.note}" for line in self.lines if line.note]
+        return out + [f"not run: {reason}" for reason in self.not_run]
+
     def text(self) -> str:
         """Return the table in plain lines, with what is wrong spelled out below it."""
-        out = [f"{self.dtype}; {'; '.join(sorted({line.size for line in self.lines})) or 'nothing ran'}"]
+        out = [self.title]
         rows = [HEAD, *self.rows()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         left = {0, 1, 2}
@@ -123,22 +136,20 @@ class Comparison:
         ]
         if len(self.lines) <= 4:
             out += [f"tolerance of {line.operation} on {line.backend}: {line.tolerance}" for line in self.lines]
-        out += [f"limit: {machine}" for machine in self.machines]
-        out += [f"{line.operation} on {line.backend}: {line.note}" for line in self.lines if line.note]
-        out += [f"not run: {reason}" for reason in self.not_run]
+        out += self.facts()
         out += [line.verdict.text() for line in self.lines if not line.verdict.right]
         return "\n".join(out)
 
     def to_json(self, indent: int | None = 2) -> str:
         """Return everything but the heatmaps as JSON."""
         data = {
-            "dtype": self.dtype, "right": self.right, "machines": self.machines, "not_run": self.not_run,
+            "dtype": self.dtype, "right": self.right, "machines": self.machines, "warning": self.warning, "not_run": self.not_run,
             "lines": [line.to_dict() for line in self.lines],
         }  # fmt: skip
         return json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
 
     def table_html(self) -> str:
-        """Return the table alone, as HTML."""
+        """Return the table, the facts beside it and a card for whatever is wrong, as HTML."""
         head = "".join(f"<th>{html.escape(h)}</th>" for h in HEAD)
         body = "".join(
             f'<tr class="{"right" if line.verdict.right else "wrong"}">'
@@ -146,25 +157,17 @@ class Comparison:
             + "</tr>"
             for line, row in zip(self.lines, self.rows(), strict=True)
         )
-        return f'<table class="comparison"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        notes = "".join(f"<li>{html.escape(fact)}</li>" for fact in self.facts())
+        cards = "".join(line.verdict._repr_html_() for line in self.lines if not line.verdict.right)
+        table = f'<table class="comparison"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        return f'<div style="overflow-x:auto">{table}</div><ul>{notes}</ul>{cards}'
 
     def to_html(self) -> str:
         """Return a page of its own: the table, the limits, verdicts on what is wrong, and where the errors lie."""
-        facts = [f"limit: {m}" for m in self.machines] + [f"not run: {r}" for r in self.not_run]
-        facts += [f"{line.operation} on {line.backend}: {line.note}" for line in self.lines if line.note]
-        notes = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts)
-        cards = "".join(line.verdict._repr_html_() for line in self.lines if not line.verdict.right)
         reasons = {line.operation: line.tolerance for line in self.lines}
         tolerances = "".join(f"<li><code>{html.escape(o)}</code>: {html.escape(t)}</li>" for o, t in reasons.items())
         maps = "".join(_heatmap(line) for line in self.lines if line.heatmap is not None)
-        return PAGE.format(
-            dtype=html.escape(self.dtype),
-            table=self.table_html(),
-            notes=notes,
-            cards=cards,
-            maps=maps,
-            tolerances=tolerances,
-        )
+        return PAGE.format(title=html.escape(self.title), table=self.table_html(), maps=maps, tolerances=tolerances)
 
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>vidlearn compare</title>
@@ -172,7 +175,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>vidlearn c
 table.comparison{{border-collapse:collapse;font-size:13px}}.comparison td,.comparison th{{padding:3px 10px;border-bottom:1px solid #d0d7de;text-align:right;white-space:nowrap}}
 .comparison td:nth-child(-n+3),.comparison th:nth-child(-n+3){{text-align:left}}.comparison tr.wrong td{{background:#fdecea}}
 .maps{{display:flex;flex-wrap:wrap;gap:1.2rem}}figure{{margin:0;font-size:12px}}</style>
-<h1>Implementations against the reference, {dtype}</h1>{table}<ul>{notes}</ul>{cards}
+<h1>Implementations against the reference</h1><p>{title}</p>{table}
 <h2>Where the errors lie</h2><p>The absolute error at each pixel, from white (none) to dark (the largest).</p><div class="maps">{maps}</div>
 <h2>Tolerances</h2><ul>{tolerances}</ul></html>"""
 

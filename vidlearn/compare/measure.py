@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -13,7 +15,14 @@ import numpy as np
 
 from vidlearn import arrays
 
-__all__ = ["Machine", "seconds"]
+__all__ = ["Machine", "busy", "seconds"]
+
+
+def busy() -> str:
+    """Say that other work is on this machine's cores, or return an empty string: times then mean little."""
+    cores = os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows has none
+    return f"other work shares the {cores} cores (load {load:.1f}): the times are too long" if load > cores else ""
 
 
 def seconds(
@@ -47,14 +56,16 @@ class Machine:
     dtype: str
     bandwidth: float
     rate: float
+    threads: int = 0
 
     def floor(self, flops: float, moved: float) -> float:
         """Return the time below which no implementation can come, in seconds."""
         return max(flops / self.rate, moved / self.bandwidth)
 
     def __str__(self) -> str:
+        words = f", {self.threads} thread{'s' if self.threads > 1 else ''}" if self.threads else ""
         return (
-            f"{self.backend} on {self.device}: {self.bandwidth / 1e9:.3g} GB/s copied (read and written), "
+            f"{self.backend} on {self.device}{words}: {self.bandwidth / 1e9:.3g} GB/s copied (read and written), "
             f"{self.rate / 1e9:.3g} Gflop/s in a {self.dtype} matrix product"
         )
 
@@ -75,4 +86,6 @@ class Machine:
         wide = "float32" if dtype in ("float16", "bfloat16") else dtype
         a = arrays.from_numpy(np.random.default_rng(0).normal(size=(side, side)), backend, device, wide)
         rate = 2 * side**3 / seconds(lambda: a @ a, backend, 7)[0]
-        return Machine(backend, device, wide, bandwidth, rate)
+        # NumPy has no say in how many threads its matrix product takes, and the rest of it takes one
+        threads = importlib.import_module("torch").get_num_threads() if (backend, device) == ("torch", "cpu") else 0
+        return Machine(backend, device, wide, bandwidth, rate, threads)

@@ -13,7 +13,7 @@ import numpy as np
 import vidlearn as vl
 from vidlearn import arrays
 from vidlearn.compare.comparison import Comparison, Line
-from vidlearn.compare.measure import Machine, seconds
+from vidlearn.compare.measure import Machine, busy, seconds
 from vidlearn.judge import Bank, judge
 from vidlearn.judge.bank import Case, rounded
 from vidlearn.judge.candidate import Outcome, Runner
@@ -91,6 +91,7 @@ def compare(
         raise ValueError(
             f"mine: expected one operation beside it, got {len(operations)}: vidlearn compare warp --mine FILE:FUNCTION"
         )
+    warning = busy()  # before this run is itself the work
     lines: list[Line] = []
     not_run: list[str] = []
     machines: dict[tuple[str, str], Machine] = {}
@@ -113,7 +114,7 @@ def compare(
                 )
             )
     lines.sort(key=lambda line: [op.name for op in operations].index(line.operation))
-    return Comparison(dtype, lines, not_run, [str(m) for m in machines.values()])
+    return Comparison(dtype, lines, not_run, [str(m) for m in machines.values()], warning)
 
 
 def _places(backends: list[str], device: str | None, not_run: list[str]) -> Iterator[tuple[str, str]]:
