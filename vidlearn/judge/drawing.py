@@ -57,13 +57,13 @@ def shrink(
     fails: Callable[[Any], bool],
     seed: int,
     examples: int,
-    calls: int = 400,
-    seconds: float = 1.5,
+    calls: int = 250,
+    seconds: float = 10.0,
 ) -> Any | None:
     """Return the smallest value found on which `fails` is true, or None if it failed on none.
 
     Hypothesis tries simpler and simpler values; the last one that fails is the smallest. It stops after `calls` calls
-    or `seconds`, whichever comes first, counted from the first failure.
+    or, where a candidate is slow, `seconds`, counted from the first failure; only then may the result hang on the clock.
     """
     smallest: list[Any] = []
     counted = 0
