@@ -212,7 +212,7 @@ def test_times_taken_on_a_busy_machine_say_so(monkeypatch):
     monkeypatch.setattr("os.getloadavg", lambda: (4.2, 0.0, 0.0), raising=False)
     comparison = compare(["normal_flow"], mine=vl.flow.normal_flow, **SMALL)
     for face in (comparison.text(), comparison.to_html(), comparison.to_json()):
-        assert "other work shares the 2 cores (load 4.2)" in face
+        assert "the 2 cores were overbooked in the last minute (load 4.2)" in face
     monkeypatch.setattr("os.getloadavg", lambda: (1.0, 0.0, 0.0), raising=False)
     assert "warning" not in compare(["normal_flow"], mine=vl.flow.normal_flow, **SMALL).text()
 

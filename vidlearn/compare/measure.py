@@ -19,10 +19,14 @@ __all__ = ["Machine", "busy", "seconds"]
 
 
 def busy() -> str:
-    """Say that other work is on this machine's cores, or return an empty string: times then mean little."""
+    """Say that more work than cores was here in the last minute, or return an empty string; times then mean little."""
     cores = os.cpu_count() or 1
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows has none
-    return f"other work shares the {cores} cores (load {load:.1f}): the times are too long" if load > cores else ""
+    return (
+        ""
+        if load <= cores
+        else f"the {cores} cores were overbooked in the last minute (load {load:.1f}): times may be too long"
+    )
 
 
 def seconds(
