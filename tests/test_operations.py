@@ -24,7 +24,7 @@ def each(pairs):
     """Parametrize by (operation, further); the ones that take seconds are marked slow."""
     return [
         pytest.param(
-            *p, id="-".join([p[0].short, *map(str, p[1:])]), marks=[pytest.mark.slow] if p[0].name in SLOW else []
+            *p, id="-".join([p[0].name, *map(str, p[1:])]), marks=[pytest.mark.slow] if p[0].name in SLOW else []
         )
         for p in pairs
     ]
@@ -33,7 +33,7 @@ def each(pairs):
 def candidates(attribute):
     return [
         pytest.param(
-            op, part, id=f"{op.short}-{getattr(part, 'name', i)}", marks=[pytest.mark.slow] if op.name in SLOW else []
+            op, part, id=f"{op.name}-{getattr(part, 'name', i)}", marks=[pytest.mark.slow] if op.name in SLOW else []
         )
         for op in OPERATIONS.values()
         for i, part in enumerate(getattr(op.spec, attribute))
@@ -75,7 +75,7 @@ def test_cupy_paths_agree_with_the_reference_on_the_stand_in(op, dtype):
 @pytest.mark.parametrize(
     ("op", "backend"),
     [
-        pytest.param(o, b, id=f"{o.short}-{b}", marks=pytest.mark.gpu(b))
+        pytest.param(o, b, id=f"{o.name}-{b}", marks=pytest.mark.gpu(b))
         for o in OPERATIONS.values()
         for b in ("torch", "cupy")
         if b in o.fast

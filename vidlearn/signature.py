@@ -33,6 +33,8 @@ if TYPE_CHECKING:  # what the annotations mean to a type checker; nothing of thi
     PositiveInt: TypeAlias = int
     Count: TypeAlias = int
     PositiveFloat: TypeAlias = float
+    PositiveInts: TypeAlias = int | tuple[int, ...]
+    Counts: TypeAlias = int | tuple[int, ...]
 
 __all__ = ["ArraySpec", "Signature"]
 
@@ -48,6 +50,8 @@ _SCALARS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "float": ("a number", lambda v: not math.isnan(v)),
     "PositiveFloat": ("a number above 0", lambda v: v > 0 and math.isfinite(v)),
 }
+#: one number for every axis, or a tuple with one each: a stride, a padding
+_PER_AXIS = {"PositiveInts": "PositiveInt", "Counts": "Count"}
 
 
 @dataclass(frozen=True)
@@ -187,8 +191,17 @@ class Signature:
             if not isinstance(value, str) or value not in choices:
                 raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
             return
-        if note not in _SCALARS:
-            return
+        if note in _PER_AXIS:
+            note = _PER_AXIS[note]
+            if isinstance(value, tuple | list) and value:
+                for one in value:
+                    self._check_number(name, one, note)
+                return
+        if note in _SCALARS:
+            self._check_number(name, value, note)
+
+    @staticmethod
+    def _check_number(name: str, value: Any, note: str) -> None:
         words, holds = _SCALARS[note]
         whole = note in ("int", "Count", "PositiveInt", "OddInt")
         kind = numbers.Integral if whole else numbers.Real

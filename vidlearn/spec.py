@@ -99,7 +99,7 @@ class Cost:
         """Collect what the two functions may ask for."""
         named = {axis.lstrip("*").replace(" axes", "_axes"): n for axis, n in sizes.items()}
         leading = [n for axis, n in sizes.items() if axis.startswith("*B") and not axis.endswith(" axes")]
-        pixels = math.prod(leading) if "H" not in sizes else sizes["H"] * sizes["W"]
+        pixels = sizes["H"] * sizes["W"] if {"H", "W"} <= sizes.keys() else math.prod(leading)
         known = {"pixels": pixels, "channels": sizes.get("*C0", 1), "itemsize": itemsize}
         return SimpleNamespace(**{**scalars, **named, **known})
 

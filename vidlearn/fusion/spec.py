@@ -1,0 +1,3 @@
+"""What makes an implementation right."""
+
+from __future__ import annotations
