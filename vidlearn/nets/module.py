@@ -1,0 +1,46 @@
+"""A network as a ``torch.nn.Module``: the same tree, the same names, ready to train and to load checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from vidlearn.nets.nodes import Arrangement, Layer, Node
+
+__all__ = ["EdgeConv3d", "build"]
+
+
+class EdgeConv3d(nn.Conv3d):
+    """Convolution that repeats the first and the last frame where others pad time with zeros."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Pad time by the edge, space by zeros."""
+        time, *space = self.padding
+        index = torch.arange(-int(time), input.shape[2] + int(time), device=input.device)
+        input = input.index_select(2, index.clamp(0, input.shape[2] - 1))
+        return nn.functional.conv3d(input, self.weight, self.bias, self.stride, (0, *space), self.dilation, self.groups)
+
+
+class _Arranged(nn.Module):
+    def __init__(self, node: Arrangement) -> None:
+        super().__init__()
+        self._node = node
+        for name, part in node.parts():
+            self.add_module(name, build(part))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """Run the parts as the arrangement says."""
+        return self._node.run(self._visit, x)
+
+    def _visit(self, name: str, part: Node, x: torch.Tensor) -> Any:
+        return self._modules[name](x)  # type: ignore[misc]
+
+
+def build(node: Node) -> nn.Module:
+    """Return the module of a node."""
+    if isinstance(node, Layer):
+        return node.torch()
+    assert isinstance(node, Arrangement)
+    return _Arranged(node)

@@ -1,0 +1,315 @@
+"""A network: a tree of nodes with a name, and all that can be read off the tree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vidlearn import arrays
+from vidlearn.nets.nodes import Arrangement, Conv, Identity, Layer, Linear, Node, Norm
+from vidlearn.nets.signal import Shape, Signal
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Net", "Row"]
+
+Array = Any
+Weights = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of a network, as traced for one input shape."""
+
+    path: str
+    layer: Layer
+    shape: Shape
+    field: Shape  # receptive field along each axis of the input
+    clipped: Shape  # the same, no larger than the input
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network as data.
+
+    Parameters
+    ----------
+    name
+        Its name, as in the zoo.
+    body
+        The tree of named parts; their names are the weights' names.
+    input
+        The usual shape of one input, (C, T, H, W) or (C, H, W).
+    source
+        The paper or the slide that it is from.
+
+    Examples
+    --------
+    >>> from vidlearn import nets
+    >>> net = nets.c3d(classes=487)
+    >>> net.macs() / 1e9, net.parameters() / 1e6             # multiply-accumulates and weights, in billions and millions
+    (38.53..., 65.31...)
+    """
+
+    name: str
+    body: Node
+    input: Shape
+    source: str = ""
+
+    # -------------------------------------------------------------- read off the tree
+
+    def rows(self, shape: Shape | None = None) -> list[Row]:
+        """Trace one input of `shape` and return a row for each layer, in the order in which they run.
+
+        Raises
+        ------
+        ValueError
+            If a layer can't take what reaches it: the sentence names the layer, the axis, what came, what was expected.
+        """
+        return self._trace(shape)[0]
+
+    def output(self, shape: Shape | None = None) -> Shape:
+        """Return the shape of the answer to one input of `shape`."""
+        return self._trace(shape)[1].shape
+
+    def parameters(self) -> int:
+        """Return how many numbers training changes by their gradient (batch norm's scale and offset among them)."""
+        return sum(math.prod(s) for layer in self.layers().values() for s in layer.learned().values())
+
+    def macs(self, shape: Shape | None = None) -> int:
+        """Return the multiply-accumulates of convolutions and linear layers for one sample: no bias, norm or pooling."""
+        return sum(row.macs for row in self.rows(shape))
+
+    def layers(self) -> dict[str, Layer]:
+        """Return every layer by its path."""
+        return dict(_layers("", self.body))
+
+    def shapes(self) -> dict[str, Shape]:
+        """Return the name and the shape of every weight, those that training keeps and does not learn included."""
+        return {
+            f"{path}.{name}": shape
+            for path, layer in self.layers().items()
+            for name, shape in {**layer.learned(), **layer.kept()}.items()
+        }
+
+    def table(self, shape: Shape | None = None) -> str:
+        """Return the layer table as text: output shape, receptive field, parameters, MACs."""
+        rows = self.rows(shape)
+        head = ("layer", "", "output", "receptive field", "parameters", "MACs")
+        lines = [
+            (
+                row.path,
+                str(row.layer),
+                "×".join(map(str, row.shape)),
+                "×".join(map(str, row.clipped)),
+                f"{row.parameters:,}",
+                f"{row.macs:,}",
+            )
+            for row in rows
+        ]
+        shape_text = "×".join(map(str, tuple(shape or self.input)))
+        lines.append((self.name, shape_text, "", "", f"{self.parameters():,}", f"{self.macs(shape):,}"))
+        widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
+
+        def text(line: tuple[str, ...]) -> str:
+            cells = [c.ljust(w) if i < 4 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
+            return "  ".join(cells).rstrip()
+
+        return "\n".join([text(head), *map(text, lines)])
+
+    # -------------------------------------------------------------- compute
+
+    def initial(self, seed: int = 0, dtype: str = "float32") -> dict[str, np.ndarray]:
+        """Return random weights: He's normal for convolutions and linear layers, 1 and 0 for norms."""
+        rng = np.random.default_rng(seed)
+        weights = {}
+        for path, layer in self.layers().items():
+            for name, shape in {**layer.learned(), **layer.kept()}.items():
+                if name == "weight" and isinstance(layer, Conv | Linear):
+                    value = rng.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
+                else:
+                    value = np.ones(shape) if name in ("weight", "running_var") else np.zeros(shape)
+                weights[f"{path}.{name}"] = value.astype(dtype)
+        return weights
+
+    def forward(self, x: Array, weights: Weights) -> Array:
+        """Compute the network on a batch (N, …), by the layer operations of the library that `x` belongs to.
+
+        Parameters
+        ----------
+        x
+            NumPy, torch or CuPy array of shape (N, *input).
+        weights
+            Arrays of the same library and dtype by name: :meth:`initial`, or a checkpoint; see :meth:`shapes`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a weight is missing, left over or of another shape, or a layer can't take what reaches it.
+        """
+        backend = arrays.backend_of(x, *weights.values())
+        self._check(x, weights)
+
+        def on(operation: Any) -> Any:
+            return operation.on(backend)
+
+        by_path: dict[str, dict[str, Array]] = {}
+        for name, value in weights.items():
+            path, _, short = name.rpartition(".")
+            by_path.setdefault(path, {})[short] = value
+
+        def run(path: str, node: Node, value: Array) -> Array:
+            if isinstance(node, Layer):
+                return node.apply(value, by_path.get(path, {}), on)
+            assert isinstance(node, Arrangement)
+            return node.run(lambda name, part, v: run(_join(path, name), part, v), value)
+
+        return run("", self.body, x)
+
+    def to_torch(self, weights: Weights | None = None) -> nn.Module:
+        """Return the ``torch.nn.Module`` of the network, with torch's own initial weights or with `weights`."""
+        import importlib
+
+        module = importlib.import_module("vidlearn.nets.module").build(self.body)
+        if weights is not None:
+            torch = importlib.import_module("torch")
+            tensors = {n: torch.as_tensor(np.asarray(arrays.to_numpy(v))) for n, v in weights.items()}
+            dtype = next(iter(tensors.values())).dtype
+            missing, unexpected = module.to(dtype).load_state_dict(tensors, strict=False)
+            missing = [n for n in missing if not n.endswith("num_batches_tracked")]
+            if missing or unexpected:
+                self._compare({n: tuple(t.shape) for n, t in tensors.items()})
+        return module
+
+    # -------------------------------------------------------------- change the tree
+
+    def replaced(self, layers: Mapping[str, Node]) -> Net:
+        """Return the network with other nodes at some paths."""
+
+        def change(path: str, node: Node) -> Node:
+            if path in layers:
+                return layers[path]
+            if isinstance(node, Arrangement):
+                return node.rebuilt(lambda name, part: change(_join(path, name), part))
+            return node
+
+        return replace(self, body=change("", self.body))
+
+    def folded(self, weights: Weights) -> tuple[Net, dict[str, Array]]:
+        """Return the network in inference form, every batch norm folded into the convolution before it, and its weights.
+
+        ``y = γ (W x + b − μ)/σ + β`` is a convolution again, of weights ``W γ/σ`` and bias ``β + (b − μ) γ/σ``.
+        """
+        from vidlearn import layers as operations
+
+        pairs = self._trace(None)[2]
+        changed: dict[str, Node] = {}
+        folded = dict(weights)
+        for norm_path, conv_path in pairs.items():
+            conv, norm = self.layers()[conv_path], self.layers()[norm_path]
+            assert isinstance(conv, Conv)
+            assert isinstance(norm, Norm)
+            w, b = folded.pop(f"{conv_path}.weight"), folded.pop(f"{conv_path}.bias", None)
+            norms = [folded.pop(f"{norm_path}.{n}") for n in ("weight", "bias", "running_mean", "running_var")]
+            folded.pop(f"{norm_path}.num_batches_tracked", None)
+            folded[f"{conv_path}.weight"], folded[f"{conv_path}.bias"] = operations.fold_batch_norm(
+                w, b, *norms, norm.eps
+            )
+            changed |= {conv_path: replace(conv, bias=True), norm_path: Identity()}
+        return self.replaced(changed), folded
+
+    # -------------------------------------------------------------- inside
+
+    def _trace(self, shape: Shape | None) -> tuple[list[Row], Signal, dict[str, str]]:
+        """Return the rows, the last signal, and for every norm that follows a convolution alone, that convolution."""
+        start = Signal.input(tuple(shape or self.input))
+        extents = dict(zip(start.axes, start.positions, strict=True))
+        rows: list[Row] = []
+        made: dict[str, tuple[Layer, Signal]] = {}
+        follows: dict[str, str] = {}
+
+        def visit(path: str, node: Node, x: Signal) -> Signal:
+            if isinstance(node, Arrangement):
+                try:
+                    return node.run(lambda name, part, v: visit(_join(path, name), part, v), x)
+                except ValueError as error:
+                    raise error if getattr(error, "located", False) else self._located(path, node, x, error) from None
+            assert isinstance(node, Layer)
+            x.uses.append(path)
+            if isinstance(node, Norm) and x.source:
+                follows[path] = x.source
+            try:
+                y = replace(node.output(x), source=path, uses=[])
+            except ValueError as error:
+                raise self._located(path, node, x, error) from None
+            learned = sum(math.prod(s) for s in node.learned().values())
+            clipped = tuple(min(size, extents[axis]) for axis, size in zip(y.reach, y.field, strict=True))
+            rows.append(Row(path, node, y.shape, y.field, clipped, learned, node.macs(y)))
+            made[path] = (node, y)
+            return y
+
+        last = visit("", self.body, start)
+        alone = {
+            norm: conv
+            for norm, conv in follows.items()
+            if isinstance(made[conv][0], Conv) and made[conv][1].uses == [norm]
+        }
+        return rows, last, alone
+
+    def _located(self, path: str, node: Node, x: Signal, error: ValueError) -> ValueError:
+        where = f"{self.name}: {path or 'the input'} ({node if isinstance(node, Layer) else type(node).__name__})"
+        located = ValueError(f"{where}: {error}")
+        located.located = True  # type: ignore[attr-defined]
+        return located
+
+    def _check(self, x: Array, weights: Weights) -> None:
+        self._trace(tuple(x.shape[1:]))
+        self._compare({n: tuple(v.shape) for n, v in weights.items()})
+        kinds = {str(v.dtype).removeprefix("torch.") for n, v in weights.items() if n in self.shapes()}
+        kind = str(x.dtype).removeprefix("torch.")
+        if kinds != {kind}:
+            raise TypeError(
+                f"x: expected {' and '.join(sorted(kinds))}, as the weights are, got {kind}; convert one of them"
+            )
+
+    def _compare(self, shapes: Mapping[str, Shape]) -> None:
+        """Refuse weights of other names or shapes with a sentence that names the first few."""
+        wanted = self.shapes()
+        got = {n: s for n, s in shapes.items() if not n.endswith("num_batches_tracked")}
+        missing, extra = [n for n in wanted if n not in got], [n for n in got if n not in wanted]
+        if missing or extra:
+            said = [
+                f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+                for names, what in ((missing, "missing"), (extra, "unknown"))
+                if names
+            ]
+            raise ValueError(
+                f"weights: expected the {len(wanted)} names of {self.name}, got {len(got)}: {'; '.join(said)}"
+            )
+        for name, shape in wanted.items():
+            if got[name] != shape:
+                raise ValueError(f"weights: {name}: expected shape {shape}, got {got[name]}")
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<pre>{html.escape(self.table())}</pre>"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _layers(path: str, node: Node) -> Iterator[tuple[str, Layer]]:
+    if isinstance(node, Layer):
+        yield path, node
+    elif isinstance(node, Arrangement):
+        for name, part in node.parts():
+            yield from _layers(_join(path, name), part)

@@ -1,0 +1,481 @@
+"""What networks are built of: small frozen dataclasses, layers and ways to arrange them.
+
+A *layer* knows what it makes of a shape, its weights, its multiply-accumulates, how NumPy, torch and CuPy compute it
+(through ``vidlearn.layers``), and which ``torch.nn`` module trains it. An *arrangement* knows in which order its parts
+run; :meth:`Arrangement.run` says so once, and serves tracing, computing and training alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from vidlearn import layers
+from vidlearn.arrays import namespace
+from vidlearn.nets.signal import Shape, Signal
+from vidlearn.operation import Operation
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = [
+    "Arrangement",
+    "Branches",
+    "Conv",
+    "Dropout",
+    "Flatten",
+    "GlobalPool",
+    "Identity",
+    "LRN",
+    "Layer",
+    "Linear",
+    "MergeTime",
+    "Node",
+    "Norm",
+    "Pad",
+    "Part",
+    "Pool",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "numbered",
+]
+
+Array = Any
+#: runs the part of that name on a value
+Visit = Callable[[str, "Node", Any], Any]
+#: finds the implementation of an operation that fits the arrays at hand
+On = Callable[[Operation], Callable[..., Any]]
+
+
+def _times(sizes: Shape) -> str:
+    return "×".join(map(str, sizes))
+
+
+def _window(kernel: Shape, stride: Shape, padding: Shape) -> str:
+    parts = [_times(kernel)]
+    parts += [f"/{_times(stride)}"] if max(stride) > 1 else []
+    parts += [f"pad {_times(padding)}"] if max(padding) > 0 else []
+    return " ".join(parts)
+
+
+class Node:
+    """A layer or an arrangement of nodes."""
+
+
+# ------------------------------------------------------------------ layers
+
+
+@dataclass(frozen=True)
+class Layer(Node):
+    """One layer. What it does not define, it has not: no weights, no multiply-accumulates, the shape as it came."""
+
+    @property
+    def kind(self) -> str:
+        """The layer's name in tables and messages."""
+        return type(self).__name__
+
+    def __str__(self) -> str:
+        return self.kind
+
+    def output(self, x: Signal) -> Signal:
+        """Trace it: what it makes of a shape and of a receptive field, or the sentence that says why it can't."""
+        return x
+
+    def learned(self) -> dict[str, Shape]:
+        """The weights that training changes by their gradient, with their shapes."""
+        return {}
+
+    def kept(self) -> dict[str, Shape]:
+        """The statistics that training keeps beside them."""
+        return {}
+
+    def macs(self, y: Signal) -> int:
+        """Multiply-accumulates for one sample with the traced answer `y`."""
+        return 0
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        """Compute it on (N, …) arrays; ``on(operation)`` is the implementation for these arrays."""
+        return x
+
+    def torch(self) -> nn.Module:
+        """The ``torch.nn`` module that computes the same and can be trained."""
+        from torch import nn
+
+        return nn.Identity()
+
+
+@dataclass(frozen=True)
+class Identity(Layer):
+    """Nothing; it stands where a batch norm was folded away."""
+
+
+@dataclass(frozen=True)
+class Conv(Layer):
+    """Convolution with as many axes as `kernel` has numbers: two for images, three for clips.
+
+    `time_border` says what lies before the first and after the last frame: ``"zeros"``, as everywhere, or ``"edge"``,
+    that frame again.
+    """
+
+    c_in: int
+    c_out: int
+    kernel: Shape
+    stride: Shape | int = 1
+    padding: Shape | int = 0
+    dilation: Shape | int = 1
+    groups: int = 1
+    bias: bool = False
+    time_border: Literal["zeros", "edge"] = "zeros"
+
+    def __post_init__(self) -> None:
+        for name in ("stride", "padding", "dilation"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) * len(self.kernel) if isinstance(value, int) else tuple(value))
+        if self.c_in % self.groups or self.c_out % self.groups:
+            raise ValueError(f"groups: expected a divisor of {self.c_in} and {self.c_out} channels, got {self.groups}")
+
+    def __str__(self) -> str:
+        groups = f", {self.groups} groups" if self.groups > 1 else ""
+        return f"Conv {_window(self.kernel, self.stride, self.padding)}, {self.c_in}→{self.c_out}{groups}"  # type: ignore[arg-type]
+
+    def output(self, x: Signal) -> Signal:
+        x.expect(self.c_in)
+        return x.windowed(self.c_out, self.kernel, self.stride, self.padding, self.dilation)  # type: ignore[arg-type]
+
+    def learned(self) -> dict[str, Shape]:
+        weight = {"weight": (self.c_out, self.c_in // self.groups, *self.kernel)}
+        return {**weight, "bias": (self.c_out,)} if self.bias else weight
+
+    def macs(self, y: Signal) -> int:
+        return math.prod(y.positions) * math.prod(self.learned()["weight"])
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        padding = self.padding
+        if self.time_border == "edge" and padding[0]:  # type: ignore[index]
+            x = namespace(x).pad(x, self._border(x.ndim), mode="edge")
+            padding = (0, *padding[1:])  # type: ignore[index]
+        convolve = on(layers.conv3d if len(self.kernel) == 3 else layers.conv2d)
+        return convolve(x, w["weight"], w.get("bias"), self.stride, padding, self.dilation, self.groups)
+
+    def _border(self, axes: int) -> list[tuple[int, int]]:
+        border = [(0, 0)] * axes
+        border[2] = (self.padding[0],) * 2  # type: ignore[index]
+        return border
+
+    def torch(self) -> nn.Module:
+        from torch import nn
+
+        from vidlearn.nets.module import EdgeConv3d
+
+        kinds = {2: nn.Conv2d, 3: EdgeConv3d if self.time_border == "edge" else nn.Conv3d}
+        return kinds[len(self.kernel)](
+            self.c_in, self.c_out, self.kernel, self.stride, self.padding, self.dilation, self.groups, self.bias
+        )
+
+
+@dataclass(frozen=True)
+class Norm(Layer):
+    """Batch norm over everything but the channels."""
+
+    channels: int
+    eps: float = 1e-5
+    momentum: float = 0.1
+    axes: int = 3  # of the positions, for torch, which has one module for each
+
+    def __str__(self) -> str:
+        return f"Norm {self.channels}"
+
+    def output(self, x: Signal) -> Signal:
+        x.expect(self.channels)
+        return x
+
+    def learned(self) -> dict[str, Shape]:
+        return {"weight": (self.channels,), "bias": (self.channels,)}
+
+    def kept(self) -> dict[str, Shape]:
+        return {"running_mean": (self.channels,), "running_var": (self.channels,)}
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        return on(layers.batch_norm)(x, w["weight"], w["bias"], w["running_mean"], w["running_var"], self.eps)
+
+    def torch(self) -> nn.Module:
+        from torch import nn
+
+        kind = nn.BatchNorm3d if self.axes == 3 else nn.BatchNorm2d
+        return kind(self.channels, eps=self.eps, momentum=self.momentum)
+
+
+@dataclass(frozen=True)
+class LRN(Layer):
+    """Local response normalization across neighboring channels, as AlexNet and VGG-M have it."""
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 2.0
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        return on(layers.local_response_norm)(x, self.size, self.alpha, self.beta, self.k)
+
+    def torch(self) -> nn.Module:
+        from torch import nn
+
+        return nn.LocalResponseNorm(self.size, self.alpha, self.beta, self.k)
+
+
+@dataclass(frozen=True)
+class ReLU(Layer):
+    """max(x, 0)."""
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        return on(layers.relu)(x)
+
+    def torch(self) -> nn.Module:
+        from torch import nn
+
+        return nn.ReLU(inplace=True)
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Leaves out a share of the features while training; nothing otherwise."""
+
+    p: float = 0.5
+
+    def torch(self) -> nn.Module:
+        from torch import nn
+
+        return nn.Dropout(self.p)
+
+
+@dataclass(frozen=True)
+class Pad(Layer):
+    """Zeros around the positions, not always the same number on both sides: (before, after) for each axis."""
+
+    widths: tuple[tuple[int, int], ...]
+
+    def output(self, x: Signal) -> Signal:
+        if len(self.widths) != len(x.positions):
+            raise ValueError(f"expected {len(self.widths)} axes besides the channels, got shape {x.shape}")
+        sizes = tuple(n + a + b for n, (a, b) in zip(x.positions, self.widths, strict=True))
+        moved = {
+            axis: replace(r := x.reach[axis], low=r.low - a * r.jump, high=r.high - a * r.jump)
+            for axis, (a, _) in zip(x.axes, self.widths, strict=True)
+        }
+        return replace(x, shape=(x.channels, *sizes), reach={**x.reach, **moved})
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        return namespace(x).pad(x, [(0, 0), (0, 0), *self.widths])
+
+    def torch(self) -> nn.Module:
+        from torch import nn
+
+        flat = tuple(n for pair in reversed(self.widths) for n in pair)
+        return nn.ConstantPad3d(flat, 0.0) if len(self.widths) == 3 else nn.ConstantPad2d(flat, 0.0)
+
+
+@dataclass(frozen=True)
+class Pool(Layer):
+    """The largest value, or the mean, of a window; its stride is its kernel unless it says otherwise."""
+
+    kernel: Shape
+    stride: Shape | None = None
+    padding: Shape | int = 0
+    how: Literal["max", "mean"] = "max"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stride", self.stride or self.kernel)
+        if isinstance(self.padding, int):
+            object.__setattr__(self, "padding", (self.padding,) * len(self.kernel))
+
+    def __str__(self) -> str:
+        return f"{self.how.capitalize()}Pool {_window(self.kernel, self.stride, self.padding)}"  # type: ignore[arg-type]
+
+    def output(self, x: Signal) -> Signal:
+        return x.windowed(x.channels, self.kernel, self.stride, self.padding)  # type: ignore[arg-type]
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        if self.how == "mean":
+            return on(layers.avg_pool3d)(x, self.kernel, self.stride, self.padding)
+        pool = layers.max_pool3d if len(self.kernel) == 3 else layers.max_pool2d
+        return on(pool)(x, self.kernel, self.stride, self.padding)
+
+    def torch(self) -> nn.Module:
+        from torch import nn
+
+        kinds = {("max", 2): nn.MaxPool2d, ("max", 3): nn.MaxPool3d, ("mean", 3): nn.AvgPool3d}
+        return kinds[self.how, len(self.kernel)](self.kernel, self.stride, self.padding)
+
+
+@dataclass(frozen=True)
+class GlobalPool(Layer):
+    """The mean over all positions."""
+
+    axes: int = 3
+
+    def output(self, x: Signal) -> Signal:
+        if len(x.positions) != self.axes:
+            raise ValueError(f"expected {self.axes} axes besides the channels, got shape {x.shape}")
+        return x.pooled()
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        return on(layers.global_avg_pool)(x).reshape(*x.shape[:2], *(1,) * self.axes)
+
+    def torch(self) -> nn.Module:
+        from torch import nn
+
+        return nn.AdaptiveAvgPool3d(1) if self.axes == 3 else nn.AdaptiveAvgPool2d(1)
+
+
+@dataclass(frozen=True)
+class MergeTime(Layer):
+    """All frames' channels side by side, (C, T, H, W) as (C·T, H, W): early fusion's first step."""
+
+    def output(self, x: Signal) -> Signal:
+        if x.axes != ("T", "H", "W"):
+            raise ValueError(f"expected a clip (C, T, H, W), got shape {x.shape} with axes {('C', *x.axes)}")
+        return x.gathered((x.shape[0] * x.shape[1], *x.shape[2:]), ("H", "W"))
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        return x.reshape(x.shape[0], -1, *x.shape[3:])
+
+    def torch(self) -> nn.Module:
+        from torch import nn
+
+        return nn.Flatten(1, 2)
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """Everything but the batch in one row of features."""
+
+    def output(self, x: Signal) -> Signal:
+        return x.gathered((math.prod(x.shape),))
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        return x.reshape(x.shape[0], -1)
+
+    def torch(self) -> nn.Module:
+        from torch import nn
+
+        return nn.Flatten()
+
+
+@dataclass(frozen=True)
+class Linear(Layer):
+    """A fully connected layer on a row of features."""
+
+    n_in: int
+    n_out: int
+    bias: bool = True
+
+    def __str__(self) -> str:
+        return f"Linear {self.n_in}→{self.n_out}"
+
+    def output(self, x: Signal) -> Signal:
+        if len(x.shape) > 1:
+            raise ValueError(f"expected a row of features, got shape {x.shape}; put Flatten before it")
+        x.expect(self.n_in, "features")
+        return replace(x, shape=(self.n_out,))
+
+    def learned(self) -> dict[str, Shape]:
+        return {"weight": (self.n_out, self.n_in), **({"bias": (self.n_out,)} if self.bias else {})}
+
+    def macs(self, y: Signal) -> int:
+        return self.n_in * self.n_out
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        return on(layers.linear)(x, w["weight"], w.get("bias"))
+
+    def torch(self) -> nn.Module:
+        from torch import nn
+
+        return nn.Linear(self.n_in, self.n_out, self.bias)
+
+
+# ------------------------------------------------------------------ arrangements
+
+Part = tuple[str, Node]
+
+
+@dataclass(frozen=True)
+class Arrangement(Node):
+    """Named parts, and the order in which they run. A part's name is its place in the weights' names."""
+
+    def parts(self) -> Iterator[Part]:
+        """All parts by name, in the order in which they run."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, tuple):
+                yield from value
+
+    def rebuilt(self, change: Callable[[str, Node], Node]) -> Arrangement:
+        """The same arrangement of changed parts."""
+        return replace(
+            self,
+            **{
+                field.name: tuple((name, change(name, part)) for name, part in value)
+                for field in fields(self)
+                if isinstance(value := getattr(self, field.name), tuple)
+            },
+        )
+
+    def run(self, visit: Visit, x: Any) -> Any:
+        """Run the parts on a value of any kind: a traced signal, an array of any library."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Sequential(Arrangement):
+    """One after the other."""
+
+    steps: tuple[Part, ...]
+
+    def run(self, visit: Visit, x: Any) -> Any:
+        for name, part in self.steps:
+            x = visit(name, part, x)
+        return x
+
+
+def numbered(*steps: Node) -> Sequential:
+    """One after the other, named "0", "1", … as torch's own Sequential does."""
+    return Sequential(tuple((str(i), step) for i, step in enumerate(steps)))
+
+
+@dataclass(frozen=True)
+class Residual(Arrangement):
+    """What the body adds to the input, or to a shortcut from it; then `after`, most often a ReLU."""
+
+    body: tuple[Part, ...]
+    shortcut: tuple[Part, ...] = ()
+    after: tuple[Part, ...] = (("relu", ReLU()),)
+
+    def run(self, visit: Visit, x: Any) -> Any:
+        y, rest = x, x
+        for name, part in self.body:
+            y = visit(name, part, y)
+        for name, part in self.shortcut:
+            rest = visit(name, part, rest)
+        y += rest  # in place where it can be: y is the body's own
+        for name, part in self.after:
+            y = visit(name, part, y)
+        return y
+
+
+@dataclass(frozen=True)
+class Branches(Arrangement):
+    """Side by side on the same input, their channels concatenated."""
+
+    branches: tuple[Part, ...]
+
+    def run(self, visit: Visit, x: Any) -> Any:
+        answers = [visit(name, part, x) for name, part in self.branches]
+        if isinstance(x, Signal):
+            joined = answers[0]
+            for answer in answers[1:]:
+                joined = joined.beside(answer)
+            return joined
+        return namespace(x).concatenate(answers, axis=1)
