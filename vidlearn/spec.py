@@ -73,7 +73,7 @@ class Tolerance:
         if expected.dtype.kind != "f":
             return 0.0
         scale = self.scale(expected, **inputs) if self.scale else largest(expected, *inputs.values())
-        precise = self.ulps * (2.0**-8 if dtype == "bfloat16" else float(np.finfo(dtype).eps))
+        precise = self.ulps * (2.0**-7 if dtype == "bfloat16" else float(np.finfo(dtype).eps))
         return np.maximum(precise if strict else max(self.loose, precise), 0) * scale
 
 

@@ -17,8 +17,8 @@ class EdgeConv3d(nn.Conv3d):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Pad time by the edge, space by zeros."""
-        time, *space = self.padding
-        index = torch.arange(-int(time), input.shape[2] + int(time), device=input.device)
+        time, *space = (int(p) for p in self.padding)
+        index = torch.arange(-time, input.shape[2] + time, device=input.device)
         input = input.index_select(2, index.clamp(0, input.shape[2] - 1))
         return nn.functional.conv3d(input, self.weight, self.bias, self.stride, (0, *space), self.dilation, self.groups)
 

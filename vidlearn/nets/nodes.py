@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = [
+    "LRN",
     "Arrangement",
     "Branches",
     "Conv",
@@ -28,7 +29,6 @@ __all__ = [
     "Flatten",
     "GlobalPool",
     "Identity",
-    "LRN",
     "Layer",
     "Linear",
     "MergeTime",
@@ -170,7 +170,7 @@ class Conv(Layer):
 
         from vidlearn.nets.module import EdgeConv3d
 
-        kinds = {2: nn.Conv2d, 3: EdgeConv3d if self.time_border == "edge" else nn.Conv3d}
+        kinds: dict[int, Any] = {2: nn.Conv2d, 3: EdgeConv3d if self.time_border == "edge" else nn.Conv3d}
         return kinds[len(self.kernel)](
             self.c_in, self.c_out, self.kernel, self.stride, self.padding, self.dilation, self.groups, self.bias
         )
@@ -273,7 +273,7 @@ class Pad(Layer):
     def torch(self) -> nn.Module:
         from torch import nn
 
-        flat = tuple(n for pair in reversed(self.widths) for n in pair)
+        flat: Any = tuple(n for pair in reversed(self.widths) for n in pair)
         return nn.ConstantPad3d(flat, 0.0) if len(self.widths) == 3 else nn.ConstantPad2d(flat, 0.0)
 
 
@@ -306,7 +306,7 @@ class Pool(Layer):
     def torch(self) -> nn.Module:
         from torch import nn
 
-        kinds = {("max", 2): nn.MaxPool2d, ("max", 3): nn.MaxPool3d, ("mean", 3): nn.AvgPool3d}
+        kinds: dict[Any, Any] = {("max", 2): nn.MaxPool2d, ("max", 3): nn.MaxPool3d, ("mean", 3): nn.AvgPool3d}
         return kinds[self.how, len(self.kernel)](self.kernel, self.stride, self.padding)
 
 
