@@ -11,8 +11,23 @@ layer                           output       receptive field  parameters        
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vidlearn.nets.c3d import c3d
+from vidlearn.nets.inflating import inflate
 from vidlearn.nets.net import Net, Row
 from vidlearn.nets.small import early_fusion, late_fusion, slow_fusion
 
-__all__ = ["Net", "Row", "c3d", "early_fusion", "late_fusion", "slow_fusion"]
+_BUILDERS: tuple[Callable[..., Net], ...] = (
+    late_fusion,
+    early_fusion,
+    slow_fusion,
+    c3d,
+)
+
+__all__ = ["Net", "Row", "c3d", "early_fusion", "inflate", "late_fusion", "slow_fusion", "zoo"]
+
+
+def zoo() -> dict[str, Callable[..., Net]]:
+    """Return every network's builder by its name."""
+    return {build.__name__: build for build in _BUILDERS}
