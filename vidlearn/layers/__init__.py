@@ -1,3 +1,27 @@
 """The layers that every network of the course is built of, forward and backward."""
 
 from __future__ import annotations
+
+from vidlearn.layers.reference import convolving, pooling
+from vidlearn.operation import Operation
+
+# convolution: the same small pattern, looked for everywhere
+conv1d = Operation(convolving.conv1d, slide="CS231n · Convolution Layer")
+conv2d = Operation(convolving.conv2d, slide="CS231n · Convolution Layer")
+conv3d = Operation(convolving.conv3d, slide="CS231n · 3D Convolution")
+conv1d_backward = Operation(convolving.conv1d_backward, slide="CS231n · Convolution Layer")
+conv2d_backward = Operation(convolving.conv2d_backward, slide="CS231n · Convolution Layer")
+conv3d_backward = Operation(convolving.conv3d_backward, slide="CS231n · 3D Convolution")
+convolution_size = Operation(convolving.convolution_size, slide="CS231n · C3D: The VGG of 3D CNNs", fast=())
+conv_parameters = Operation(convolving.conv_parameters, slide="SJTU · R(2+1)D", fast=())
+conv_macs = Operation(convolving.conv_macs, slide="CS231n · C3D: The VGG of 3D CNNs", fast=())
+
+# pooling: what a region says, in one number
+max_pool2d = Operation(pooling.max_pool2d, slide="CS231n · Early Fusion vs Late Fusion vs 3D CNN")
+max_pool3d = Operation(pooling.max_pool3d, slide="CS231n · C3D: The VGG of 3D CNNs")
+max_pool3d_backward = Operation(pooling.max_pool3d_backward, slide="CS231n · C3D: The VGG of 3D CNNs")
+avg_pool3d = Operation(pooling.avg_pool3d, slide="CS231n · Video Classification: Late Fusion (with pooling)")
+avg_pool3d_backward = Operation(
+    pooling.avg_pool3d_backward, slide="CS231n · Video Classification: Late Fusion (with pooling)"
+)
+global_avg_pool = Operation(pooling.global_avg_pool, slide="CS231n · Early Fusion vs Late Fusion vs 3D CNN")
