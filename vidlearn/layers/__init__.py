@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidlearn.layers.reference import convolving, pooling
+from vidlearn.layers.reference import classifying, convolving, normalizing, pooling
 from vidlearn.operation import Operation
 
 # convolution: the same small pattern, looked for everywhere
@@ -25,3 +25,25 @@ avg_pool3d_backward = Operation(
     pooling.avg_pool3d_backward, slide="CS231n · Video Classification: Late Fusion (with pooling)"
 )
 global_avg_pool = Operation(pooling.global_avg_pool, slide="CS231n · Early Fusion vs Late Fusion vs 3D CNN")
+
+# between two convolutions
+batch_norm = Operation(normalizing.batch_norm, slide="SJTU · Partial BN")
+batch_norm_train = Operation(normalizing.batch_norm_train, slide="SJTU · Partial BN")
+batch_norm_train_backward = Operation(normalizing.batch_norm_train_backward, slide="SJTU · Partial BN")
+fold_batch_norm = Operation(normalizing.fold_batch_norm, slide="CS231n · 3D Convolution")
+local_response_norm = Operation(
+    normalizing.local_response_norm, slide="CS231n · Separating Motion and Appearance: Two-Stream Networks"
+)
+relu = Operation(normalizing.relu, slide="CS231n · C3D: The VGG of 3D CNNs")
+relu_backward = Operation(normalizing.relu_backward, slide="CS231n · C3D: The VGG of 3D CNNs")
+
+# from features to a class
+linear = Operation(classifying.linear, slide="CS231n · Video Classification: Late Fusion (with FC layers)")
+linear_backward = Operation(
+    classifying.linear_backward, slide="CS231n · Video Classification: Late Fusion (with FC layers)"
+)
+softmax = Operation(classifying.softmax, slide="CS231n · Video Classification: Single-Frame CNN")
+cross_entropy = Operation(classifying.cross_entropy, slide="CS231n · Example task: Video Classification")
+cross_entropy_backward = Operation(
+    classifying.cross_entropy_backward, slide="CS231n · Example task: Video Classification"
+)
