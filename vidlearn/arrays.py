@@ -177,6 +177,8 @@ def _torch_namespace() -> SimpleNamespace:
         n: getattr(torch, n)
         for n in (
             "abs",
+            "amax",
+            "amin",
             "arctan2",
             "bool",
             "broadcast_to",
@@ -192,6 +194,7 @@ def _torch_namespace() -> SimpleNamespace:
             "int64",
             "isfinite",
             "isnan",
+            "log",
             "matmul",
             "ones_like",
             "round",
@@ -203,6 +206,7 @@ def _torch_namespace() -> SimpleNamespace:
             "logical_and",
             "logical_or",
             "square",
+            "tanh",
             "moveaxis",
             "rad2deg",
             "full_like",

@@ -10,9 +10,7 @@ if TYPE_CHECKING:
     from vidlearn.signature import Array, Float, Int
 
 
-def linear(
-    x: Float[Array, "*B I"], w: Float[Array, "O I"], b: Float[Array, "O"] | None = None
-) -> Float[Array, "*B O"]:
+def linear(x: Float[Array, "*B I"], w: Float[Array, "O I"], b: Float[Array, "O"] | None = None) -> Float[Array, "*B O"]:
     r"""Score every class by a weighted sum of all features.
 
     .. math:: y_o = \sum_i W_{oi}\, x_i + b_o

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -69,7 +69,8 @@ class Window:
 
     def unpad(self, x: np.ndarray) -> np.ndarray:
         """Take what `pad` put around off again."""
-        return x[(..., *(slice(p, p + n) for p, n in zip(self.padding, self.sizes, strict=True)))]
+        inside: Any = (..., *(slice(p, p + n) for p, n in zip(self.padding, self.sizes, strict=True)))
+        return x[inside]
 
     def taps(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
         """Return each place in the window, with the slice of the padded input that it meets."""

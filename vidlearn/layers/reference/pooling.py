@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 # ------------------------------------------------------------------ all dimensions at once
 
 
-def _window(x, kernel, stride, padding):  # type: ignore[no-untyped-def]
+def pool_window(x, kernel, stride, padding):  # type: ignore[no-untyped-def]
+    """Return the geometry of a pool; refuse a padding that leaves a region empty."""
     axes = x.ndim - 2
     kernel = per_axis("kernel", kernel, axes)
     padding = per_axis("padding", padding, axes)
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
-        raise ValueError(f"padding: expected at most half the kernel {kernel}, so that no window is empty, got {padding}")
-    return Window("kernel", x.shape[2:], kernel, kernel if stride is None else stride, padding, 1)
+        raise ValueError(
+            f"padding: expected at most half the kernel {kernel}, so that no window is empty, got {padding}"
+        )
+    return Window("kernel", tuple(x.shape[2:]), kernel, kernel if stride is None else stride, padding, 1)
 
 
 def _views(x, window, fill):  # type: ignore[no-untyped-def]
@@ -37,19 +40,21 @@ def _spread(dy, x, window, share):  # type: ignore[no-untyped-def]
     return window.unpad(dpadded)
 
 
-def _expect(dy, x, window):  # type: ignore[no-untyped-def]
-    if dy.shape != (*x.shape[:2], *window.out):
-        raise ValueError(f"dy: expected the shape of the forward answer, {(*x.shape[:2], *window.out)}, got {dy.shape}")
+def check_gradient(dy, x, window):  # type: ignore[no-untyped-def]
+    """Refuse a gradient that has not the shape of the answer."""
+    expected = (*x.shape[:2], *window.out)
+    if tuple(dy.shape) != expected:
+        raise ValueError(f"dy: expected the shape of the forward answer, {expected}, got {tuple(dy.shape)}")
 
 
 def _max(x, kernel, stride, padding):  # type: ignore[no-untyped-def]
-    window = _window(x, kernel, stride, padding)
+    window = pool_window(x, kernel, stride, padding)
     return np.max([view for _, view in _views(x, window, -np.inf)], axis=0)
 
 
 def _max_backward(dy, x, kernel, stride, padding):  # type: ignore[no-untyped-def]
-    window = _window(x, kernel, stride, padding)
-    _expect(dy, x, window)
+    window = pool_window(x, kernel, stride, padding)
+    check_gradient(dy, x, window)
     first = np.argmax([view for _, view in _views(x, window, -np.inf)], axis=0)  # of several largest, the first
     return _spread(dy, x, window, [dy * (first == i) for i in range(math.prod(window.kernel))])
 
@@ -218,7 +223,7 @@ def avg_pool3d(
     >>> avg_pool3d(clip, (2, 1, 1)).ravel()
     array([3., 1.])
     """
-    window = _window(x, kernel, stride, padding)
+    window = pool_window(x, kernel, stride, padding)
     return sum(view for _, view in _views(x, window, 0)) / math.prod(window.kernel)
 
 
@@ -253,8 +258,8 @@ def avg_pool3d_backward(
     >>> avg_pool3d_backward(np.array([8.0, 4.0]).reshape(1, 1, 2, 1, 1), clip, (2, 1, 1)).ravel()
     array([4., 4., 2., 2.])
     """
-    window = _window(x, kernel, stride, padding)
-    _expect(dy, x, window)
+    window = pool_window(x, kernel, stride, padding)
+    check_gradient(dy, x, window)
     volume = math.prod(window.kernel)
     return _spread(dy, x, window, [dy / volume] * volume)
 
