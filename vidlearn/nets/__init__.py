@@ -14,18 +14,83 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vidlearn.nets.c3d import c3d
+from vidlearn.nets.image import alexnet, resnet18, resnet34, resnet50, resnet101, vgg16, vgg_m_2048
 from vidlearn.nets.inflating import inflate
 from vidlearn.nets.net import Net, Row
+from vidlearn.nets.residual import (
+    f_r2d_18,
+    mc2_18,
+    mc3_18,
+    mc4_18,
+    mc5_18,
+    r2d_18,
+    r2plus1d_18,
+    r2plus1d_34,
+    r3d_18,
+    rmc2_18,
+    rmc3_18,
+    rmc4_18,
+    rmc5_18,
+)
 from vidlearn.nets.small import early_fusion, late_fusion, slow_fusion
 
 _BUILDERS: tuple[Callable[..., Net], ...] = (
     late_fusion,
     early_fusion,
     slow_fusion,
+    alexnet,
+    vgg_m_2048,
+    vgg16,
+    resnet18,
+    resnet34,
+    resnet50,
+    resnet101,
     c3d,
+    r2d_18,
+    f_r2d_18,
+    r3d_18,
+    mc2_18,
+    mc3_18,
+    mc4_18,
+    mc5_18,
+    rmc2_18,
+    rmc3_18,
+    rmc4_18,
+    rmc5_18,
+    r2plus1d_18,
+    r2plus1d_34,
 )
 
-__all__ = ["Net", "Row", "c3d", "early_fusion", "inflate", "late_fusion", "slow_fusion", "zoo"]
+__all__ = [
+    "Net",
+    "Row",
+    "alexnet",
+    "c3d",
+    "early_fusion",
+    "f_r2d_18",
+    "inflate",
+    "late_fusion",
+    "mc2_18",
+    "mc3_18",
+    "mc4_18",
+    "mc5_18",
+    "r2d_18",
+    "r2plus1d_18",
+    "r2plus1d_34",
+    "r3d_18",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "rmc2_18",
+    "rmc3_18",
+    "rmc4_18",
+    "rmc5_18",
+    "slow_fusion",
+    "vgg16",
+    "vgg_m_2048",
+    "zoo",
+]
 
 
 def zoo() -> dict[str, Callable[..., Net]]:
