@@ -25,14 +25,27 @@ def array_of(*shape: int) -> st.SearchStrategy[np.ndarray]:
     return hnp.arrays(np.float64, shape, elements=quarters, fill=st.nothing())
 
 
+def quick_array(*shape: int) -> st.SearchStrategy[np.ndarray]:
+    """The same, drawn as one string of bytes, which takes a fraction of the time; a byte of 0 is a 0."""
+    count = int(np.prod(shape))
+
+    def values(drawn: bytes) -> np.ndarray:
+        steps = np.frombuffer(drawn, np.uint8).astype(int) % 17  # 0, 1, −1, 2, −2, … 8, −8 quarters
+        return (np.where(steps % 2, steps + 1, -steps) / 8).reshape(shape)
+
+    return st.binary(min_size=count, max_size=count).map(values)
+
+
 def clips(arrays: Any, frames: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
     """Clips and kernels: `arrays` makes each array's shape of (n, c, m, o), (t, h, w) and the kernel's (t, h, w)."""
+    most = arrays((2, 2, 2, 2), (4, 2, 3), (3, 3, 3))
+    sizes = st.tuples(st.tuples(few, few, few, few), st.tuples(frames, few, st.integers(1, 3)), st.tuples(odd, odd, odd))
 
-    def of_sizes(sizes: Any) -> st.SearchStrategy[Any]:
-        return st.fixed_dictionaries({name: array_of(*shape) for name, shape in arrays(*sizes).items()})
+    def cut(sizes: Any, drawn: Any) -> Any:
+        shapes = arrays(*sizes)
+        return {name: drawn[name][tuple(map(slice, shape))].copy() for name, shape in shapes.items()}
 
-    channels = st.tuples(few, few, few, few)
-    return st.tuples(channels, st.tuples(frames, few, st.integers(1, 3)), st.tuples(odd, odd, odd)).flatmap(of_sizes)
+    return st.builds(cut, sizes, st.fixed_dictionaries({name: quick_array(*shape) for name, shape in most.items()}))
 
 
 def families(arrays: Any) -> dict[str, st.SearchStrategy[Any]]:
