@@ -1,0 +1,90 @@
+"""Networks for clips against torchvision's definitions of the same networks: forward on a CPU, as ratios in one run.
+
+    PYTHONPATH=. python benchmarks/nets.py                  # one thread, then two
+    PYTHONPATH=. python benchmarks/nets.py --json nets.json
+
+Both have the same weights, and their answers are compared before any clock is read. The candidates take turns and each
+keeps its best time, so that a busy machine harms all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from pathlib import Path
+
+import torch
+
+from tests.support.published import torchvision_models
+from vidlearn import nets
+
+NETS = {"r3d_18": nets.r3d_18, "mc3_18": nets.mc3_18, "r2plus1d_18": nets.r2plus1d_18}
+
+
+def candidates(name: str) -> dict[str, torch.nn.Module]:
+    """Return the same network three times: torchvision's, ours, and ours with batch norm folded away."""
+    theirs = getattr(torchvision_models().video, name)(weights=None).eval()
+    state = {n: w for n, w in theirs.state_dict().items()}
+    for n, w in state.items():  # statistics as after training, so that folding has something to do
+        if n.endswith("running_var"):
+            w.uniform_(0.5, 1.5)
+        elif n.endswith("running_mean"):
+            w.normal_(0, 0.1)
+    theirs.load_state_dict(state)
+    net = NETS[name]()
+    ours = net.to_torch().eval()
+    ours.load_state_dict(state)
+    folded, weights = net.folded({n: w for n, w in state.items() if not n.endswith("num_batches_tracked")})
+    return {"torchvision": theirs, "vidlearn": ours, "vidlearn, folded": folded.to_torch(weights).eval()}
+
+
+def measure(name: str, clip: torch.Tensor, rounds: int) -> dict[str, float]:
+    """Return the best time of each candidate in seconds."""
+    modules = candidates(name)
+    best = dict.fromkeys(modules, float("inf"))
+    with torch.inference_mode():
+        want = modules["torchvision"](clip)
+        for label, module in modules.items():
+            error = float((module(clip) - want).abs().max() / want.abs().max())
+            if error > 1e-4:
+                raise SystemExit(f"{name}: {label} differs from torchvision's answer by {error:.1e}")
+        for _ in range(rounds):
+            for label, module in modules.items():
+                start = time.perf_counter()
+                module(clip)
+                best[label] = min(best[label], time.perf_counter() - start)
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--clip", type=int, nargs=4, default=(3, 16, 112, 112), metavar=("C", "T", "H", "W"))
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    clip = torch.rand(1, *args.clip)
+    results = {}
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results[threads] = {name: measure(name, clip, args.rounds) for name in NETS}
+    size = "×".join(map(str, args.clip))
+    print(f"One clip {size}, float32, torch {torch.__version__}, {platform.machine()}, best of {args.rounds} interleaved runs.\n")
+    print("| net | threads | torchvision (ms) | vidlearn (ms) | ratio | folded (ms) | ratio |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for threads, by_net in results.items():
+        for name, best in by_net.items():
+            theirs, ours, folded = best.values()
+            print(
+                f"| {name} | {threads} | {theirs * 1e3:.0f} | {ours * 1e3:.0f} | {theirs / ours:.2f} "
+                f"| {folded * 1e3:.0f} | {theirs / folded:.2f} |"
+            )
+    print("\nratio: torchvision's time over ours; above 1 is faster.")
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
