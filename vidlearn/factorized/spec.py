@@ -30,7 +30,7 @@ def array_of(*shape: int) -> st.SearchStrategy[np.ndarray]:
 
 
 def clips(arrays: Any, frames: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
-    """Clips and kernels: `arrays` makes each array's shape of (n, c, m, o), (t, h, w) and the kernel's (t, h, w).
+    """Clips and kernels; `arrays` says each array's shape, given (N, C, M, O), the clip's (T, H, W) and the kernel's.
 
     The largest arrays are drawn and then cut, so that a smaller example keeps the values of the larger one.
     """
