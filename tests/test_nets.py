@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch", reason="not run, because torch is not insta
 SMALL = {
     "late_fusion": (3, 5, 8, 8), "slow_fusion": (3, 5, 8, 8), "early_fusion": (3, 20, 8, 8),
     "alexnet": None, "vgg16": None, "vgg_m_2048": None, "c3d": None, "r2d_18": (3, 8, 32, 32),
+    "s3d": None, "i3d_inception": None, "inception_v1": (3, 64, 64),
 }  # fmt: skip
 ZOO = nets.zoo()
 
@@ -55,9 +56,9 @@ TINY = nets.Net(
                 (("downsample", numbered(Conv(4, 6, (1, 1, 1)), Norm(6))),),
             )),
             ("mixed", Branches((
-                ("a", Conv(6, 2, (1, 1, 1), bias=True)),
-                ("b", numbered(Conv(6, 3, (3, 1, 1), padding=(1, 0, 0)), ReLU())),
-                ("c", Pool((3, 3, 3), (1, 1, 1), 1)),
+                (("a", Conv(6, 2, (1, 1, 1), bias=True)),),
+                (("b", numbered(Conv(6, 3, (3, 1, 1), padding=(1, 0, 0)))), ("relu", ReLU())),
+                (("c", Pool((3, 3, 3), (1, 1, 1), 1)),),
             ))),
             ("flatten", Flatten()),
             ("fc", Linear(11 * 4 * 4 * 4, 5)),
@@ -101,7 +102,9 @@ def test_numpy_and_torch_compute_the_same_net(name):
     np.testing.assert_allclose(net.forward(x, weights), want, rtol=1e-9, atol=1e-9 * scale)
 
 
-@pytest.mark.parametrize("net", [TINY, nets.late_fusion(4, 8), nets.early_fusion(4, 8), nets.slow_fusion(4, 8)], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "net", [TINY, nets.late_fusion(4, 8), nets.early_fusion(4, 8), nets.slow_fusion(4, 8)], ids=lambda n: n.name
+)
 def test_numpy_torch_and_cupy_agree_through_one_forward(net):
     weights = lively(net)
     x = np.random.default_rng(1).random((2, *net.input))
@@ -229,7 +232,7 @@ def _reaches(net, path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "inception_v1"])
 def test_a_boring_video_through_the_inflated_net_gives_what_the_frame_gives(name):
     net = ZOO[name](classes=7)
     weights = lively(net)
@@ -244,7 +247,9 @@ def test_a_boring_video_through_the_inflated_net_gives_what_the_frame_gives(name
 
 
 def test_with_zero_padding_the_law_holds_where_the_receptive_field_is_inside_the_clip():
-    body = Sequential((("conv1", Conv(3, 4, (3, 3), padding=1)), ("relu", ReLU()), ("conv2", Conv(4, 2, (3, 3), padding=1))))
+    body = Sequential(
+        (("conv1", Conv(3, 4, (3, 3), padding=1)), ("relu", ReLU()), ("conv2", Conv(4, 2, (3, 3), padding=1)))
+    )
     net = nets.Net("two_layers", body, (3, 6, 6))
     weights = lively(net)
     frame = np.random.default_rng(1).random((1, 3, 6, 6))
@@ -293,7 +298,7 @@ def test_branches_that_do_not_fit_are_named():
     bad = Residual((("conv", Conv(4, 6, (1, 1, 1))),))
     with pytest.raises(ValueError, match=r"bad: block \(Residual\): branches are added with 6 and 4 channels"):
         nets.Net("bad", Sequential((("block", bad),)), (4, 1, 2, 2)).rows()
-    bad = Branches((("a", Conv(4, 6, (1, 1, 1))), ("b", Conv(4, 6, (1, 3, 3)))))
+    bad = Branches(((("a", Conv(4, 6, (1, 1, 1))),), (("b", Conv(4, 6, (1, 3, 3))),)))
     with pytest.raises(ValueError, match=r"bad: block \(Branches\): branches meet with positions"):
         nets.Net("bad", Sequential((("block", bad),)), (4, 1, 4, 4)).rows()
 

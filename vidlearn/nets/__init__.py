@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from vidlearn.nets.c3d import c3d
 from vidlearn.nets.image import alexnet, resnet18, resnet34, resnet50, resnet101, vgg16, vgg_m_2048
+from vidlearn.nets.inception import i3d_inception, inception_v1, s3d
 from vidlearn.nets.inflating import inflate
 from vidlearn.nets.net import Net, Row
 from vidlearn.nets.residual import (
@@ -45,7 +46,10 @@ _BUILDERS: tuple[Callable[..., Net], ...] = (
     resnet34,
     resnet50,
     resnet101,
+    inception_v1,
     c3d,
+    i3d_inception,
+    s3d,
     r2d_18,
     f_r2d_18,
     r3d_18,
@@ -68,6 +72,8 @@ __all__ = [
     "c3d",
     "early_fusion",
     "f_r2d_18",
+    "i3d_inception",
+    "inception_v1",
     "inflate",
     "late_fusion",
     "mc2_18",
@@ -86,6 +92,7 @@ __all__ = [
     "rmc3_18",
     "rmc4_18",
     "rmc5_18",
+    "s3d",
     "slow_fusion",
     "vgg16",
     "vgg_m_2048",

@@ -467,12 +467,24 @@ class Residual(Arrangement):
 
 @dataclass(frozen=True)
 class Branches(Arrangement):
-    """Side by side on the same input, their channels concatenated."""
+    """Side by side on the same input, each one part after the other, and their channels concatenated."""
 
-    branches: tuple[Part, ...]
+    paths: tuple[tuple[Part, ...], ...]
+
+    def parts(self) -> Iterator[Part]:
+        for path in self.paths:
+            yield from path
+
+    def rebuilt(self, change: Callable[[str, Node], Node]) -> Branches:
+        return Branches(tuple(tuple((name, change(name, part)) for name, part in path) for path in self.paths))
 
     def run(self, visit: Visit, x: Any) -> Any:
-        answers = [visit(name, part, x) for name, part in self.branches]
+        answers = []
+        for path in self.paths:
+            y = x
+            for name, part in path:
+                y = visit(name, part, y)
+            answers.append(y)
         if isinstance(x, Signal):
             joined = answers[0]
             for answer in answers[1:]:
