@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch", reason="not run, because torch is not insta
 SMALL = {
     "late_fusion": (3, 5, 8, 8), "slow_fusion": (3, 5, 8, 8), "early_fusion": (3, 20, 8, 8),
     "alexnet": None, "vgg16": None, "vgg_m_2048": None, "c3d": None, "r2d_18": (3, 8, 32, 32),
+    "c2d_r50": None, "i3d_r50": None, "slow_r50": None, "csn_r101": None, "ip_csn_r101": None,
     "s3d": None, "i3d_inception": None, "inception_v1": (3, 64, 64),
 }  # fmt: skip
 ZOO = nets.zoo()

@@ -58,6 +58,10 @@ def published() -> dict[str, Any]:
             found[name] = getattr(models, name)
         for name in ("r3d_18", "mc3_18", "r2plus1d_18", "s3d"):
             found[name] = getattr(models.video, name)
+    if not missing("torchvision") and not missing("pytorchvideo"):
+        hub = importlib.import_module("pytorchvideo.models.hub")
+        for name in ("c2d_r50", "i3d_r50", "slow_r50", "csn_r101"):
+            found[name] = getattr(hub, name)
     return found
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vidlearn.nets.bottleneck import c2d_r50, csn_r101, i3d_r50, ip_csn_r101, slow_r50
 from vidlearn.nets.c3d import c3d
 from vidlearn.nets.image import alexnet, resnet18, resnet34, resnet50, resnet101, vgg16, vgg_m_2048
 from vidlearn.nets.inception import i3d_inception, inception_v1, s3d
@@ -63,18 +64,27 @@ _BUILDERS: tuple[Callable[..., Net], ...] = (
     rmc5_18,
     r2plus1d_18,
     r2plus1d_34,
+    c2d_r50,
+    i3d_r50,
+    slow_r50,
+    csn_r101,
+    ip_csn_r101,
 )
 
 __all__ = [
     "Net",
     "Row",
     "alexnet",
+    "c2d_r50",
     "c3d",
+    "csn_r101",
     "early_fusion",
     "f_r2d_18",
     "i3d_inception",
+    "i3d_r50",
     "inception_v1",
     "inflate",
+    "ip_csn_r101",
     "late_fusion",
     "mc2_18",
     "mc3_18",
@@ -94,6 +104,7 @@ __all__ = [
     "rmc5_18",
     "s3d",
     "slow_fusion",
+    "slow_r50",
     "vgg16",
     "vgg_m_2048",
     "zoo",

@@ -1,0 +1,174 @@
+"""Bottleneck residual networks for clips: C2D, I3D and the Slow network on ResNet-50, CSN on ResNet-101.
+
+A block is three convolutions, a narrows, b looks around, c widens; the networks differ in which of them sees time. The
+names of the weights are PyTorchVideo's.
+"""
+
+from __future__ import annotations
+
+from itertools import cycle, islice
+from typing import Literal
+
+from vidlearn.nets.net import Net
+from vidlearn.nets.nodes import (
+    Conv,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Linear,
+    Node,
+    Norm,
+    Part,
+    Pool,
+    ReLU,
+    Residual,
+    Sequential,
+    numbered,
+)
+from vidlearn.nets.signal import Shape
+
+__all__ = ["c2d_r50", "csn_r101", "i3d_r50", "ip_csn_r101", "slow_r50"]
+
+_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+
+
+def _around(kernel: Shape) -> Shape:
+    return tuple(k // 2 for k in kernel)
+
+
+def _block(c_in: int, c_mid: int, a: Shape, stride: Shape, middle: Literal["2d", "ir", "ip"]) -> Residual:
+    """One bottleneck; `a` is the kernel of its first convolution, `middle` says what its second one is."""
+    c_out = 4 * c_mid
+    if middle == "2d":
+        b: Node = Conv(c_mid, c_mid, (1, 3, 3), stride, (0, 1, 1))
+    else:
+        b = Conv(c_mid, c_mid, (3, 3, 3), stride, 1, groups=c_mid)
+        if middle == "ip":  # one more convolution across channels keeps what the depthwise one no longer sees
+            b = numbered(Conv(c_mid, c_mid, (1, 1, 1)), b)
+    body: tuple[Part, ...] = (
+        ("conv_a", Conv(c_in, c_mid, a, 1, _around(a))),
+        ("norm_a", Norm(c_mid)),
+        ("act_a", ReLU()),
+        ("conv_b", b),
+        ("norm_b", Norm(c_mid)),
+        ("act_b", ReLU()),
+        ("conv_c", Conv(c_mid, c_out, (1, 1, 1))),
+        ("norm_c", Norm(c_out)),
+    )
+    shortcut: tuple[Part, ...] = ()
+    if c_in != c_out or max(stride) > 1:
+        shortcut = (("branch1_conv", Conv(c_in, c_out, (1, 1, 1), stride)), ("branch1_norm", Norm(c_out)))
+    return Residual((("branch2", Sequential(body)),), shortcut, (("activation", ReLU()),))
+
+
+def stem(channels: int, width: int, kernel: Shape, stride: Shape = (1, 2, 2)) -> Sequential:
+    """Return the first convolution and the pool after it."""
+    return Sequential(
+        (
+            ("conv", Conv(channels, width, kernel, stride, _around(kernel))),
+            ("norm", Norm(width)),
+            ("activation", ReLU()),
+            ("pool", Pool((1, 3, 3), (1, 2, 2), (0, 1, 1))),
+        )
+    )
+
+
+def stage(
+    c_in: int,
+    c_mid: int,
+    n: int,
+    kernels: tuple[Shape, ...],
+    stride: Shape,
+    middle: Literal["2d", "ir", "ip"] = "2d",
+) -> Sequential:
+    """Return `n` bottlenecks, the first one with the stride; `kernels` of their first convolutions take turns."""
+    blocks = []
+    for i, a in enumerate(islice(cycle(kernels), n)):
+        blocks.append(_block(c_in, c_mid, a, stride if i == 0 else (1, 1, 1), middle))
+        c_in = 4 * c_mid
+    return Sequential((("res_blocks", numbered(*blocks)),))
+
+
+def head(width: int, classes: int, window: Shape) -> Sequential:
+    """Return the average over the last positions and the linear layer."""
+    return Sequential(
+        (
+            ("pool", Pool(window, (1,) * len(window), how="mean")),
+            ("dropout", Dropout()),
+            ("output_pool", GlobalPool()),
+            ("flatten", Flatten()),
+            ("proj", Linear(width, classes)),
+        )
+    )
+
+
+def _network(
+    depth: int,
+    classes: int,
+    *,
+    first: Shape,
+    kernels: tuple[tuple[Shape, ...], ...],
+    window: Shape,
+    halve_time: bool = False,
+    time_strides: Shape = (1, 1, 1, 1),
+    middle: Literal["2d", "ir", "ip"] = "2d",
+) -> Sequential:
+    blocks: list[Node] = [stem(3, 64, first)]
+    c_in = 64
+    for i, (n, ks, s) in enumerate(zip(_BLOCKS[depth], kernels, time_strides, strict=True)):
+        step = 1 if i == 0 else 2
+        blocks.append(stage(c_in, 64 * 2**i, n, ks, (s, step, step), middle))
+        c_in = 256 * 2**i
+        if i == 0 and halve_time:
+            blocks.append(Pool((2, 1, 1)))
+    blocks.append(head(c_in, classes, window))
+    return Sequential((("blocks", numbered(*blocks)),))
+
+
+_SPACE: tuple[Shape, ...] = ((1, 1, 1),)
+_TIME: tuple[Shape, ...] = ((3, 1, 1),)
+
+
+def c2d_r50(classes: int = 400, frames: int = 8) -> Net:
+    """C2D on ResNet-50: frame by frame, only pooled over time (Wang et al. 2018); PyTorchVideo's weights load."""
+    body = _network(50, classes, first=(1, 7, 7), kernels=(_SPACE,) * 4, window=(frames // 2, 7, 7), halve_time=True)
+    return Net("c2d_r50", body, (3, frames, 224, 224), "Wang et al., Non-local Neural Networks, CVPR 2018")
+
+
+def i3d_r50(classes: int = 400, frames: int = 8) -> Net:
+    """I3D on ResNet-50: every second 1×1 convolution inflated to 3×1×1 (Wang et al. 2018); PyTorchVideo's weights load."""
+    kernels = (_TIME, _TIME + _SPACE, _TIME + _SPACE, _SPACE + _TIME)
+    body = _network(50, classes, first=(5, 7, 7), kernels=kernels, window=(frames // 2, 7, 7), halve_time=True)
+    return Net("i3d_r50", body, (3, frames, 224, 224), "Wang et al., Non-local Neural Networks, CVPR 2018")
+
+
+def slow_r50(classes: int = 400, frames: int = 8) -> Net:
+    """The Slow network on ResNet-50: time is seen in the last two stages only; PyTorchVideo's weights load."""
+    kernels = (_SPACE, _SPACE, _TIME, _TIME)
+    body = _network(50, classes, first=(1, 7, 7), kernels=kernels, window=(frames, 7, 7))
+    source = "Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019"
+    return Net("slow_r50", body, (3, frames, 224, 224), source)
+
+
+def _csn(name: str, middle: Literal["ir", "ip"], classes: int, frames: int) -> Net:
+    body = _network(
+        101,
+        classes,
+        first=(3, 7, 7),
+        kernels=(_SPACE,) * 4,
+        window=(frames // 8, 7, 7),
+        time_strides=(1, 2, 2, 2),
+        middle=middle,
+    )
+    source = "Tran et al., Video Classification with Channel-Separated Convolutional Networks, ICCV 2019"
+    return Net(name, body, (3, frames, 224, 224), source)
+
+
+def csn_r101(classes: int = 400, frames: int = 32) -> Net:
+    """ir-CSN-101: every 3×3×3 convolution depthwise (Tran et al. 2019); PyTorchVideo's weights load."""
+    return _csn("csn_r101", "ir", classes, frames)
+
+
+def ip_csn_r101(classes: int = 400, frames: int = 32) -> Net:
+    """ip-CSN-101: a 1×1×1 convolution before every depthwise one keeps channels talking (Tran et al. 2019)."""
+    return _csn("ip_csn_r101", "ip", classes, frames)
