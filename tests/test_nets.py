@@ -91,6 +91,17 @@ def test_the_traced_shapes_are_those_that_torch_computes(name):
     assert sum(p.numel() for p in module.parameters()) == net.parameters() == sum(r.parameters for r in net.rows())
 
 
+@pytest.mark.parametrize("name", ZOO)
+def test_multiply_accumulates_are_half_of_what_torch_counts(name):
+    """torch counts two operations for each multiply-accumulate of convolutions and linear layers, and nothing else."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    net = ZOO[name]()
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        net.to_torch().eval()(torch.empty(1, *net.input))
+    assert counter.get_total_flops() == 2 * net.macs()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in ZOO if SMALL.get(n, ()) is not None])
 def test_numpy_and_torch_compute_the_same_net(name):
