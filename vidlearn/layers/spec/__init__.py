@@ -1,1 +1,39 @@
-"""See the files of this folder."""
+"""What makes an implementation of a layer right; each file is one kind, as in ``reference``."""
+
+from vidlearn.layers.spec.convolving import (
+    conv1d,
+    conv1d_backward,
+    conv2d,
+    conv2d_backward,
+    conv3d,
+    conv3d_backward,
+    conv_macs,
+    conv_parameters,
+    convolution_size,
+)
+from vidlearn.layers.spec.pooling import (
+    avg_pool3d,
+    avg_pool3d_backward,
+    global_avg_pool,
+    max_pool2d,
+    max_pool3d,
+    max_pool3d_backward,
+)
+
+__all__ = [
+    "avg_pool3d",
+    "avg_pool3d_backward",
+    "conv1d",
+    "conv1d_backward",
+    "conv2d",
+    "conv2d_backward",
+    "conv3d",
+    "conv3d_backward",
+    "conv_macs",
+    "conv_parameters",
+    "convolution_size",
+    "global_avg_pool",
+    "max_pool2d",
+    "max_pool3d",
+    "max_pool3d_backward",
+]

@@ -1,0 +1,41 @@
+"""How the specs of the layers draw their arrays: quarters, drawn whole and then cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def array_of(*shape: int) -> st.SearchStrategy[np.ndarray]:
+    """Quarters from −2 to 2, drawn as one string of bytes: quicker to draw and to shrink than number by number."""
+    count = int(np.prod(shape))
+
+    def values(drawn: bytes) -> np.ndarray:
+        steps = np.frombuffer(drawn, np.uint8).astype(int) % 17  # 0, 1, 2, 3, 4, … stand for 0, ¼, −¼, ½, −½, …
+        return (np.where(steps % 2, steps + 1, -steps) / 8).reshape(shape)
+
+    return st.binary(min_size=count, max_size=count).map(values)
+
+
+def cut_to(most: Shapes, sizes: st.SearchStrategy[tuple[Shapes, Mapping[str, Any]]]) -> st.SearchStrategy[Any]:
+    """Arrays of the shapes that `sizes` draws, with the further arguments it draws.
+
+    The largest arrays are drawn and then cut, so that a smaller example keeps the values of the larger one.
+    """
+
+    def cut(drawn: Any, arrays: Any) -> Any:
+        shapes, more = drawn
+        return {**{n: arrays[n][tuple(map(slice, shape))].copy() for n, shape in shapes.items()}, **more}
+
+    return st.builds(cut, sizes, st.fixed_dictionaries({n: array_of(*shape) for n, shape in most.items()}))
+
+
+def each_axis(axes: int, *choices: int) -> st.SearchStrategy[tuple[int, ...]]:
+    """One of `choices` for each axis, but not the first of them for all."""
+    return st.sampled_from([c for c in product(choices, repeat=axes) if any(n != choices[0] for n in c)])
