@@ -342,3 +342,20 @@ def test_the_table_ends_with_the_sums():
     assert sum(row.macs for row in TINY.rows()) == TINY.macs() > 0
     assert math.prod(TINY.output()) == 5
     assert replace(TINY, name="<b>")._repr_html_().count("<b>") == 0
+
+
+def test_the_command_lists_networks_and_prints_one(capsys):
+    import json
+
+    from vidlearn.cli import main
+
+    assert main(["nets", "--json"]) == 0
+    assert {row["net"] for row in json.loads(capsys.readouterr().out)} == set(ZOO)
+    assert main(["nets", "slow_fusion", "--shape", "3x8x16x16"]) == 0
+    assert capsys.readouterr().out.rstrip() == nets.slow_fusion().table((3, 8, 16, 16))
+    assert main(["nets", "slow_fusion", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["shape"] == [12, 20, 64, 64]
+    assert main(["nets", "resnet19"]) == 2
+    assert "resnet19" in capsys.readouterr().err
+    assert main(["nets", "c3d", "--shape", "3x8x112x112"]) == 2
+    assert "pool5" in capsys.readouterr().err

@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 
 #: the concepts, in the order of the course; each is a folder
 CONCEPTS = ("flow", "layers", "fusion", "inflation", "factorized")
-_MODULES = (*CONCEPTS, "nets", "video", "judge", "arrays", "cuda_on_cpu", "compare", "grade", "sandbox")
+_MODULES = (*CONCEPTS, "nets", "slides", "video", "judge", "arrays", "cuda_on_cpu", "compare", "grade", "sandbox")
 
 __all__ = ["CONCEPTS", "Operation", "check", "operation", "operations"]
 

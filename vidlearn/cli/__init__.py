@@ -69,6 +69,16 @@ def parser() -> argparse.ArgumentParser:
 
     add_arguments(p)
 
+    p = verb("nets", "list the networks, or print one's layer table: shapes, receptive fields, parameters, MACs")
+    p.add_argument("net", nargs="?", help="such as r3d_18; all if none is named")
+    p.add_argument("--shape", type=_shape, metavar="CxTxHxW", help="of one input (default: the usual one)")
+    p.add_argument("--json", action="store_true", help="as JSON")
+
+    p = verb("tables", "recompute every figure of the decks, and say which are right")
+    p.add_argument("--deck", help="only this deck: CS231n, L9, SJTU, NLA or zh")
+    p.add_argument("--check", action="store_true", help="fail if a verdict is not the one that stands with the figure")
+    p.add_argument("--json", action="store_true", help="as JSON")
+
     p = verb("demo", "do the three jobs on real input and write a report")
     p.add_argument("--out", default="demo-report", metavar="DIR", help="where the report goes (demo-report)")
 
@@ -107,6 +117,16 @@ def _size(text: str) -> tuple[int, int]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH such as 480x640, got {text!r}") from None
     return height, width
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(map(int, text.lower().split("x")))
+        if min(sizes) < 1 or len(sizes) not in (3, 4):
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected CxTxHxW or CxHxW such as 3x16x112x112, got {text!r}") from None
+    return sizes
 
 
 def _sizes(text: str) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ import numpy as np
 
 import vidlearn as vl
 
-__all__ = ["bench", "check", "compare", "demo", "flow", "grade", "lab", "list"]
+__all__ = ["bench", "check", "compare", "demo", "flow", "grade", "lab", "list", "nets", "tables"]
 
 
 def list(args: argparse.Namespace) -> int:  # the verb's name
@@ -163,6 +163,61 @@ def grade(args: argparse.Namespace) -> int:
     from vidlearn.grade import main
 
     return main(args)
+
+
+def nets(args: argparse.Namespace) -> int:
+    """List the networks, or print the layer table of one."""
+    from vidlearn import nets
+
+    zoo = nets.zoo()
+    if args.net is None:
+        rows = []
+        for name, build in zoo.items():
+            net = build()
+            shape = "×".join(map(str, net.input))
+            rows.append((name, shape, f"{net.parameters() / 1e6:.2f} M", f"{net.macs() / 1e9:.2f} G", net.source))
+        if args.json:
+            keys = ("net", "input", "parameters", "MACs", "source")
+            print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))
+        else:
+            _table(("net", "input", "parameters", "MACs", "source"), rows)
+        return 0
+    if args.net not in zoo:
+        raise ValueError(f"net: there is no network {args.net!r}; see vidlearn nets")
+    net = zoo[args.net]()
+    if args.json:
+        keys = ("path", "shape", "field", "parameters", "macs")
+        lines = [{"layer": str(row.layer), **{key: getattr(row, key) for key in keys}} for row in net.rows(args.shape)]
+        print(json.dumps(lines, indent=2, ensure_ascii=False))
+    else:
+        print(net.table(args.shape))
+    return 0
+
+
+def tables(args: argparse.Namespace) -> int:
+    """Recompute the decks' figures."""
+    from collections import Counter
+
+    from vidlearn import slides
+
+    figures = slides.figures(args.deck)
+    results = [figure.recompute() for figure in figures]
+    if args.json:
+        print(json.dumps([result.to_dict() for result in results], indent=2, ensure_ascii=False))
+    else:
+        head = ("deck", "slide", "item", "on the slide", "computed", "unit", "verdict")
+        rows = [(r.deck, r.slide, r.item, r.slide_value, r.computed, r.unit, r.verdict) for r in results]
+        _table(head, rows)
+        for r in results:
+            if r.explanation:
+                print(f"\n{r.deck}, {r.item}: {r.verdict}. {r.explanation}\n  convention: {r.convention}")
+        counts = Counter(r.verdict for r in results)
+        print(f"\n{len(results)} figures: " + ", ".join(f"{counts[v]} {v}" for v in slides.VERDICTS if counts[v]))
+    changed = [(f, r) for f, r in zip(figures, results, strict=True) if f.expected != r.verdict]
+    if args.check:
+        for f, r in changed:
+            print(f"{r.deck}, {r.item}: expected {f.expected!r}, computed {r.verdict!r}", file=sys.stderr)
+    return int(args.check and bool(changed))
 
 
 def demo(args: argparse.Namespace) -> int:

@@ -43,12 +43,12 @@ def _convolution(kind: str, c_in: int, c_out: int, stride: int, mid: int) -> Nod
     )
 
 
-def _stem(kind: str) -> Node:
+def _stem(kind: str, channels: int) -> Node:
     if kind == "d":  # 45 channels between space and time: as many weights as the 3×7×7 convolution has
-        space = (Conv(3, 45, (1, 7, 7), (1, 2, 2), (0, 3, 3)), Norm(45), ReLU())
+        space = (Conv(channels, 45, (1, 7, 7), (1, 2, 2), (0, 3, 3)), Norm(45), ReLU())
         return numbered(*space, Conv(45, 64, (3, 1, 1), 1, (1, 0, 0)), Norm(64), ReLU())
     time = 3 if kind == "f" else 1
-    return numbered(Conv(3, 64, (time, 7, 7), (1, 2, 2), (time // 2, 3, 3)), Norm(64), ReLU())
+    return numbered(Conv(channels, 64, (time, 7, 7), (1, 2, 2), (time // 2, 3, 3)), Norm(64), ReLU())
 
 
 def _block(kind: str, c_in: int, c_out: int, stride: int, shared_mid: bool) -> Residual:
@@ -72,8 +72,9 @@ def _network(
     classes: int,
     frames: int,
     shared_mid: bool = False,
+    channels: int = 3,
 ) -> Net:
-    parts: list[Part] = [("stem", _stem(kinds[0]))]
+    parts: list[Part] = [("stem", _stem(kinds[0], channels))]
     c_in = 64
     for group, (kind, n) in enumerate(zip(kinds[1:], blocks, strict=True)):
         c_out = 64 * 2**group
@@ -83,7 +84,7 @@ def _network(
             c_in = c_out
         parts.append((f"layer{group + 1}", numbered(*layer)))
     parts += [("avgpool", GlobalPool()), ("flatten", Flatten()), ("fc", Linear(512, classes))]
-    return Net(name, Sequential(tuple(parts)), (3, frames, 112, 112), _SOURCE)
+    return Net(name, Sequential(tuple(parts)), (channels, frames, 112, 112), _SOURCE)
 
 
 def r3d_18(classes: int = 400, frames: int = 16) -> Net:
@@ -105,9 +106,9 @@ def r2plus1d_18(classes: int = 400, frames: int = 16, shared_mid: bool = True) -
     return _network("r2plus1d_18", "ddddd", classes=classes, frames=frames, shared_mid=shared_mid)
 
 
-def r2plus1d_34(classes: int = 400, frames: int = 32) -> Net:
-    """R(2+1)D-34: the deeper one, with the paper's channels between space and time (Tran et al. 2018)."""
-    return _network("r2plus1d_34", "ddddd", (3, 4, 6, 3), classes=classes, frames=frames)
+def r2plus1d_34(classes: int = 400, frames: int = 32, channels: int = 3) -> Net:
+    """R(2+1)D-34 with the paper's channels between space and time (Tran et al. 2018); ``channels=2`` takes flow."""
+    return _network("r2plus1d_34", "ddddd", (3, 4, 6, 3), classes=classes, frames=frames, channels=channels)
 
 
 def f_r2d_18(classes: int = 400, frames: int = 8) -> Net:
