@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidlearn.layers.reference.convolving import Window, check_channels
-from vidlearn.layers.reference.pooling import check_gradient, pool_window
+from vidlearn.layers.reference.pooling import pool_window
 
 Ints = int | tuple[int, ...]
 
@@ -45,9 +45,7 @@ def _convolve_backward(
     dy: Tensor, x: Tensor, w: Tensor, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     g = _geometry(x, w, stride, padding, dilation, groups)
-    expected = (len(x), len(w), *g.out)
-    if tuple(dy.shape) != expected:
-        raise ValueError(f"dy: expected the shape of the forward answer, {expected}, got {tuple(dy.shape)}")
+    g.check_gradient(dy, len(x), len(w))
     nothing = [0] * len(g.out)
     return torch.ops.aten.convolution_backward(
         dy, x, w, [len(w)], g.stride, g.padding, g.dilation, False, nothing, groups, [True, True, True]
@@ -129,7 +127,7 @@ def max_pool3d(x: Tensor, kernel: Ints, stride: Ints | None = None, padding: Int
 def max_pool3d_backward(dy: Tensor, x: Tensor, kernel: Ints, stride: Ints | None = None, padding: Ints = 0) -> Tensor:
     """The winners' places, and what torch's autograd makes of them."""
     g = pool_window(x, kernel, stride, padding)
-    check_gradient(dy, x, g)
+    g.check_gradient(dy, *x.shape[:2])
     _, winners = F.max_pool3d(x, g.kernel, g.stride, g.padding, return_indices=True)
     return torch.zeros_like(x).flatten(2).scatter_add_(2, winners.flatten(2), dy.flatten(2)).reshape(x.shape)
 
@@ -143,7 +141,7 @@ def avg_pool3d(x: Tensor, kernel: Ints, stride: Ints | None = None, padding: Int
 def avg_pool3d_backward(dy: Tensor, x: Tensor, kernel: Ints, stride: Ints | None = None, padding: Ints = 0) -> Tensor:
     """What torch's autograd calls."""
     g = pool_window(x, kernel, stride, padding)
-    check_gradient(dy, x, g)
+    g.check_gradient(dy, *x.shape[:2])
     return torch.ops.aten.avg_pool3d_backward(dy, x, g.kernel, g.stride, g.padding, False, True, None)
 
 

@@ -34,9 +34,7 @@ def _convolve_backward(
     xp = namespace(x)
     check_channels(tuple(x.shape), tuple(w.shape), groups)
     window = Window("w", tuple(x.shape[2:]), tuple(w.shape[2:]), stride, padding, dilation)
-    expected = (x.shape[0], w.shape[0], *window.out)
-    if tuple(dy.shape) != expected:
-        raise ValueError(f"dy: expected the shape of the forward answer, {expected}, got {tuple(dy.shape)}")
+    window.check_gradient(dy, x.shape[0], w.shape[0])
     rows = dy.reshape(x.shape[0], groups, w.shape[0] // groups, -1)
     weights = w.reshape(groups, w.shape[0] // groups, -1)
     dw = xp.sum(rows @ xp.moveaxis(_columns(x, window, groups), -1, -2), axis=0).reshape(w.shape)

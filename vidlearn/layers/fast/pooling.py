@@ -7,7 +7,7 @@ from typing import Any
 
 from vidlearn.arrays import namespace
 from vidlearn.layers.reference.convolving import Window
-from vidlearn.layers.reference.pooling import check_gradient, pool_window
+from vidlearn.layers.reference.pooling import pool_window
 
 Array = Any
 Ints = int | tuple[int, ...]
@@ -18,9 +18,7 @@ def _pad(x: Array, window: Window, value: float) -> Array:
     width = [(0, 0), (0, 0), *((p, p) for p in window.padding)]
     if value == 0 or max(window.padding) == 0:
         return xp.pad(x, width)
-    known = (
-        xp.pad(xp.ones_like(x), width) > 0
-    )  # torch and CuPy pad constants each in a way of their own; both pad zeros
+    known = xp.pad(xp.ones_like(x), width) > 0  # only zeros are padded alike by every library
     padded = xp.pad(x, width)
     return xp.where(known, padded, xp.full_like(padded, value))
 
@@ -63,7 +61,7 @@ def max_pool3d_backward(dy: Array, x: Array, kernel: Ints, stride: Ints | None =
     """Each region's gradient to its first winner."""
     xp = namespace(x)
     window = pool_window(x, kernel, stride, padding)
-    check_gradient(dy, x, window)
+    window.check_gradient(dy, *x.shape[:2])
     first = _largest(x, window)[1]
     return _spread(dy, x, window, lambda i: xp.where(first == i, dy, xp.zeros_like(dy)))
 
@@ -79,7 +77,7 @@ def avg_pool3d(x: Array, kernel: Ints, stride: Ints | None = None, padding: Ints
 def avg_pool3d_backward(dy: Array, x: Array, kernel: Ints, stride: Ints | None = None, padding: Ints = 0) -> Array:
     """Each region's gradient shared alike."""
     window = pool_window(x, kernel, stride, padding)
-    check_gradient(dy, x, window)
+    window.check_gradient(dy, *x.shape[:2])
     part = dy / math.prod(window.kernel)
     return _spread(dy, x, window, lambda i: part)
 

@@ -72,6 +72,15 @@ class Window:
         inside: Any = (..., *(slice(p, p + n) for p, n in zip(self.padding, self.sizes, strict=True)))
         return x[inside]
 
+    def check_gradient(self, dy, batch: int, channels: int) -> None:  # type: ignore[no-untyped-def]
+        """Refuse a gradient that has not the shape of the answer."""
+        expected = (batch, channels, *self.out)
+        if tuple(dy.shape) != expected:
+            raise ValueError(
+                f"dy: expected the shape of the forward answer, {expected} (kernel {self.kernel}, stride {self.stride}, "
+                f"padding {self.padding}, dilation {self.dilation}), got {tuple(dy.shape)}"
+            )
+
     def taps(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
         """Return each place in the window, with the slice of the padded input that it meets."""
         for tap in product(*map(range, self.kernel)):
@@ -117,10 +126,7 @@ def _forward(x, w, b, stride, padding, dilation, groups):  # type: ignore[no-unt
 def _backward(dy, x, w, stride, padding, dilation, groups):  # type: ignore[no-untyped-def]
     check_channels(x.shape, w.shape, groups)
     window = Window("w", x.shape[2:], w.shape[2:], stride, padding, dilation)
-    if dy.shape != (len(x), len(w), *window.out):
-        raise ValueError(
-            f"dy: expected the shape of the forward answer, {(len(x), len(w), *window.out)}, got {dy.shape}"
-        )
+    window.check_gradient(dy, len(x), len(w))
     padded = window.pad(x)
     weights = w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
     dpadded, dweights = np.zeros_like(padded), np.zeros_like(weights)
@@ -471,6 +477,8 @@ def conv_parameters(
     >>> int(conv_parameters(3, 64, (3, 3, 3)))               # C3D's first layer
     5248
     """
+    if not isinstance(bias, bool | np.bool_):
+        raise TypeError(f"bias: expected True or False, got {bias!r}")
     return np.asarray(c_out * (_inputs(c_in, c_out, groups) * math.prod(_tuple(kernel)) + bool(bias)))
 
 

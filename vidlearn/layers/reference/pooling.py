@@ -40,13 +40,6 @@ def _spread(dy, x, window, share):  # type: ignore[no-untyped-def]
     return window.unpad(dpadded)
 
 
-def check_gradient(dy, x, window):  # type: ignore[no-untyped-def]
-    """Refuse a gradient that has not the shape of the answer."""
-    expected = (*x.shape[:2], *window.out)
-    if tuple(dy.shape) != expected:
-        raise ValueError(f"dy: expected the shape of the forward answer, {expected}, got {tuple(dy.shape)}")
-
-
 def _max(x, kernel, stride, padding):  # type: ignore[no-untyped-def]
     window = pool_window(x, kernel, stride, padding)
     return np.max([view for _, view in _views(x, window, -np.inf)], axis=0)
@@ -54,7 +47,7 @@ def _max(x, kernel, stride, padding):  # type: ignore[no-untyped-def]
 
 def _max_backward(dy, x, kernel, stride, padding):  # type: ignore[no-untyped-def]
     window = pool_window(x, kernel, stride, padding)
-    check_gradient(dy, x, window)
+    window.check_gradient(dy, *x.shape[:2])
     first = np.argmax([view for _, view in _views(x, window, -np.inf)], axis=0)  # of several largest, the first
     return _spread(dy, x, window, [dy * (first == i) for i in range(math.prod(window.kernel))])
 
@@ -259,7 +252,7 @@ def avg_pool3d_backward(
     array([4., 4., 2., 2.])
     """
     window = pool_window(x, kernel, stride, padding)
-    check_gradient(dy, x, window)
+    window.check_gradient(dy, *x.shape[:2])
     volume = math.prod(window.kernel)
     return _spread(dy, x, window, [dy / volume] * volume)
 

@@ -330,7 +330,7 @@ def _last_winner(right, dy, x, window):  # type: ignore[no-untyped-def]
     inner = tuple(slice(0, n + 2 * p - e) for n, p, e in zip(window.sizes, window.padding, extra, strict=True))
     padded = window.pad(x, -np.inf)
     dpadded = np.zeros_like(padded)
-    low = np.nextafter(-np.inf, 0)  # the reference pads by itself, and then never here
+    low = np.nextafter(-np.inf, 0)  # below every value, but finite: what was put around must not be padded again
     turned = np.flip(np.maximum(padded, low)[(..., *inner)], axes)
     dpadded[(..., *inner)] = np.flip(right(np.flip(dy, axes), turned, window.kernel, window.stride), axes)
     return window.unpad(dpadded)
