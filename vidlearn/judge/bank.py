@@ -124,7 +124,8 @@ def _draw(operation: Operation, seed: int, examples: int, dtype: str) -> Bank:
     for law in spec.laws:
         from_families = [drawn[name] for name in (law.cases or tuple(spec.cases))]
         share = max(2, examples // (2 * len(from_families)))
-        inputs_list = [inputs for family in from_families for inputs in family[:share]]
+        # the last ones: Hypothesis draws the simplest first, and on an image of zeros hardly a law can break
+        inputs_list = [inputs for family in from_families for inputs in family[-share:]]
         for name, strategy in law.draws.items():
             extra = draw(strategy, len(inputs_list), seed) or [None]
             inputs_list = [{**inputs, name: extra[i % len(extra)]} for i, inputs in enumerate(inputs_list)]
