@@ -35,13 +35,17 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 # Take VGG, make every 3×3 kernel a 3×3×3 kernel and every 2×2 pool a 2×2×2 pool. That is C3D, the first 3D network that
 # many people used. One pool is different: the first is 1×2×2. Can you see from the shapes below why? (There are
 # 16 frames, and five pools.)
-#
+
+# %% alt="C3D as boxes: taller is more rows, wider is more channels, deeper is more frames"
+c3d = nets.c3d(classes=487)  # as many as Sports-1M has
+c3d.draw()
+
+# %% [markdown]
 # In vidlearn a network is data: a tree of small records. The table is read off the tree. *Receptive field* is what one
 # position of a layer has seen of the input, in frames × pixels × pixels; *MACs* are multiply-accumulates, what a
 # convolution is made of.
 
 # %%
-c3d = nets.c3d(classes=487)  # as many as Sports-1M has
 rows = [row for row in c3d.rows() if row.layer.kind in ("Conv", "Pool", "Linear")]
 for row in rows:
     shape, field = ("×".join(map(str, v)) for v in (row.shape, row.clipped))
@@ -210,7 +214,19 @@ parts.plan_table()
 # the work. (R(2+1)D is said to be cheaper than R3D. Is it?)
 
 # %% alt="Weights and work of twelve residual networks: work hangs on where the 3D convolutions are, weights on how many"
-family = ["r2d_18", "f_r2d_18", "mc2_18", "mc3_18", "mc4_18", "mc5_18", "rmc5_18", "rmc4_18", "rmc3_18", "rmc2_18", "r3d_18"]
+family = [
+    "r2d_18",
+    "f_r2d_18",
+    "mc2_18",
+    "mc3_18",
+    "mc4_18",
+    "mc5_18",
+    "rmc5_18",
+    "rmc4_18",
+    "rmc3_18",
+    "rmc2_18",
+    "r3d_18",
+]
 built = {name: nets.zoo()[name](frames=8) for name in family}
 built["r2plus1d_18"] = nets.r2plus1d_18(frames=8, shared_mid=False)
 for name, net in built.items():
@@ -246,7 +262,9 @@ for kind in kinds:
 for name in ("c3d", "i3d_inception", "s3d", "r2plus1d_34", "i3d_r50", "c2d_r50", "csn_r101", "ip_csn_r101"):
     net = nets.zoo()[name]()
     shape = "×".join(map(str, net.input))
-    print(f"{name:14} {shape:>14} {net.parameters() / 1e6:7.2f} M weights {net.macs() / 1e9:8.2f} G MACs   {net.source[:48]}")
+    print(
+        f"{name:14} {shape:>14} {net.parameters() / 1e6:7.2f} M weights {net.macs() / 1e9:8.2f} G MACs   {net.source[:48]}"
+    )
 
 # %% [markdown]
 # ## 9 · A network in use

@@ -359,3 +359,27 @@ def test_the_command_lists_networks_and_prints_one(capsys):
     assert "resnet19" in capsys.readouterr().err
     assert main(["nets", "c3d", "--shape", "3x8x112x112"]) == 2
     assert "pool5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_net_can_be_drawn(name):
+    import matplotlib.pyplot as plt
+
+    net = ZOO[name]()
+    figure = net.draw()
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert "×".join(map(str, net.input)) in texts
+    assert "×".join(map(str, net.output())) in texts or any("mean" in text for text in texts)
+    assert len(texts) < 50, "deep networks must fit on a page"
+    plt.close(figure)
+
+
+def test_a_picture_is_written_and_a_wrong_ending_is_refused(tmp_path, capsys):
+    from vidlearn.cli import main
+
+    assert main(["nets", "slow_fusion", "--draw", str(tmp_path / "net.png")]) == 0
+    assert (tmp_path / "net.png").stat().st_size > 1000
+    assert main(["nets", "slow_fusion", "--draw", str(tmp_path / "net.nonsense")]) == 2
+    assert "nonsense" in capsys.readouterr().err
+    assert not (tmp_path / "net.nonsense").exists()
+    assert main(["nets", "--draw", str(tmp_path / "all.png")]) == 2

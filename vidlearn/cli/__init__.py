@@ -72,7 +72,9 @@ def parser() -> argparse.ArgumentParser:
     p = verb("nets", "list the networks, or print one's layer table: shapes, receptive fields, parameters, MACs")
     p.add_argument("net", nargs="?", help="such as r3d_18; all if none is named")
     p.add_argument("--shape", type=_shape, metavar="CxTxHxW", help="of one input (default: the usual one)")
-    p.add_argument("--json", action="store_true", help="as JSON")
+    form = p.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as JSON")
+    form.add_argument("--draw", metavar="FILE.png", help="draw it instead (also .svg, .pdf)")
 
     p = verb("tables", "recompute every figure of the decks, and say which are right")
     p.add_argument("--deck", help="only this deck: CS231n, L9, SJTU, NLA or zh")

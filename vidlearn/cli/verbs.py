@@ -171,6 +171,8 @@ def nets(args: argparse.Namespace) -> int:
 
     zoo = nets.zoo()
     if args.net is None:
+        if args.draw or args.shape:
+            raise ValueError("net: expected the name of a network to draw or to trace; see vidlearn nets")
         rows = []
         for name, build in zoo.items():
             net = build()
@@ -185,7 +187,13 @@ def nets(args: argparse.Namespace) -> int:
     if args.net not in zoo:
         raise ValueError(f"net: there is no network {args.net!r}; see vidlearn nets")
     net = zoo[args.net]()
-    if args.json:
+    if args.draw:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        net.draw(args.shape).savefig(args.draw, dpi=150)
+        print(args.draw)
+    elif args.json:
         keys = ("path", "shape", "field", "parameters", "macs")
         lines = [{"layer": str(row.layer), **{key: getattr(row, key) for key in keys}} for row in net.rows(args.shape)]
         print(json.dumps(lines, indent=2, ensure_ascii=False))

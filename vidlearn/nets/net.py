@@ -14,6 +14,7 @@ from vidlearn.nets.nodes import Arrangement, Conv, Identity, Layer, Linear, Node
 from vidlearn.nets.signal import Shape, Signal
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import nn
 
 __all__ = ["Net", "Row"]
@@ -123,6 +124,12 @@ class Net:
             return "  ".join(cells).rstrip()
 
         return "\n".join([text(head), *map(text, lines)])
+
+    def draw(self, shape: Shape | None = None) -> Figure:
+        """Draw the network for inputs of `shape`, from left to right; blocks that repeat are drawn once."""
+        from vidlearn.nets.draw import draw
+
+        return draw(self, shape)
 
     # -------------------------------------------------------------- compute
 
