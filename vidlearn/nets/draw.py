@@ -70,8 +70,10 @@ def draw(net: Net, shape: Shape | None = None) -> Figure:
     boxes = [_Box("input", "input", start, len(start) - 1)]
     for box in _boxes("", net.body, rows):
         last = boxes[-1]
-        if (box.kind, box.text, box.shape) == (last.kind, last.text, last.shape):
+        same = box.text == last.text or box.kind == "Residual"
+        if same and (box.kind, box.shape) == (last.kind, last.shape):
             last.times += 1
+            last.text = _either(last.text, box.text)
         else:
             boxes.append(box)
     tallest = max(_size(box)[1] for box in boxes)
@@ -117,6 +119,16 @@ def _boxes(path: str, node: Node, rows: dict[str, Row]) -> list[_Box]:
         shape = inside[-1].shape
         return [_Box("Residual", "\n".join(_times(c.kernel) for c in body), shape, len(shape) - 1)]
     return [box for name, part in node.parts() for box in _boxes(f"{path}.{name}" if path else name, part, rows)]
+
+
+def _either(a: str, b: str) -> str:
+    """Two blocks' kernels, "3|1×1×1" where one has 3×1×1 and the other 1×1×1."""
+
+    def merged(one: str, two: str) -> str:
+        pairs = zip(one.split("×"), two.split("×"), strict=True)
+        return "×".join(x if y in x.split("|") else f"{x}|{y}" for x, y in pairs)
+
+    return "\n".join(merged(one, two) for one, two in zip(a.split("\n"), b.split("\n"), strict=True))
 
 
 def _last(path: str, name: str, rows: dict[str, Row]) -> Row:
