@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 
 from vidlearn import flow, nets
-from vidlearn.nets.nodes import Identity, Node, Pool
+from vidlearn.nets.nodes import Conv, Identity, Layer, Linear, Node, Pool
+from vidlearn.slides import sjtu
 from vidlearn.slides.figure import Figure
 
 MACS = "multiply-accumulates of convolutions and linear layers, one view of 224×224, no bias, norm or pooling"
@@ -26,10 +27,15 @@ def unknowns(model: str) -> int:
     return int(flow.fit_motion(*gradient, model=model).size)
 
 
-def fc6_field() -> str:
-    """What one position of VGG-16's first linear layer has seen, the input's border left aside."""
-    row = next(r for r in nets.vgg16().rows() if r.path == "classifier.0")
+def linear_field(path: str) -> str:
+    """What a linear layer of VGG-16 has seen, the input's border left aside."""
+    row = next(r for r in nets.vgg16().rows() if r.path == path)
     return "x".join(map(str, row.field))
+
+
+def c3d_layers(kind: type[Layer]) -> int:
+    """How many layers of a kind C3D has before its classes."""
+    return sum(isinstance(row.layer, kind) for row in nets.c3d().rows()[:-1])
 
 
 def r50(halve_time: bool, padded_pool: bool = True) -> float:
@@ -83,11 +89,22 @@ FIGURES = [
             ("perspective", "projective", "8"), ("3D rotation", "rotation", "3"),
         )
     ),
+    *(
+        Figure("L9", "What is a Good Architecture for 3D ConvNets?", f"C3D: {name}", printed, partial(c3d_layers, kind), "",
+               convention)
+        for name, printed, kind, convention in (
+            ("convolutions", "8", Conv, "layers of that kind"), ("pools", "5", Pool, "layers of that kind"),
+            ("fully-connected layers", "2", Linear, "without the last one, which gives the classes"),
+        )
+    ),
     *_deltas(),
-    Figure(
-        "L9", "What have we learned? (visualization)", "receptive field of VGG-16's FC 6", "404x404", fc6_field, "pixels",
-        "r ← r + (k − 1)·jump, not cut off at the input's border",
-        explanation="The input has 224×224 pixels only: at its border the field is cut off.",
+    *(
+        Figure(
+            "L9", "Going through the conv layers of VGG-16", f"receptive field of {name}", "404x404",
+            partial(linear_field, path), "pixels", "r ← r + (k − 1)·jump, not cut off at the input's border",
+            explanation="The input has 224×224 pixels only: at its border the field is cut off.",
+        )
+        for name, path in (("FC 6", "classifier.0"), ("FC 7", "classifier.3"))
     ),
     Figure(
         "L9", "SlowFast ablations: Individual paths", "3D R-50, 8×8, t-reduce 2", "28.1", lambda: r50(True), "GFLOPs", MACS,
@@ -97,4 +114,9 @@ FIGURES = [
     Figure(
         "L9", "SlowFast ablations: Individual paths", "3D R-50, 8×8, t-reduce 1", "44.9", lambda: r50(False), "GFLOPs", MACS,
     ),
+    Figure(
+        "L9", "SlowFast ablations: Individual paths", "our Slow-only, R-50, 4×16", "20.9",
+        lambda: nets.slow_r50(frames=4).macs() / 1e9, "GFLOPs", MACS,
+    ),
+    *sjtu.costs("L9", "SlowFast: State-of-the-art comparison on Kinetics"),
 ]  # fmt: skip
