@@ -105,7 +105,7 @@ def _three() -> list[Figure]:
                     "",
                     "“same” padding, a pool's stride is its kernel",
                     expected="slide is wrong" if lost else "matches",
-                    explanation="An axis is missing: a 3D network's average has time as well, as the late fusion row shows."
+                    explanation="An axis is missing: a 3D network's average has time as well, as the late fusion row."
                     if lost
                     else "",
                 )

@@ -90,8 +90,8 @@ FIGURES = [
         )
     ),
     *(
-        Figure("L9", "What is a Good Architecture for 3D ConvNets?", f"C3D: {name}", printed, partial(c3d_layers, kind), "",
-               convention)
+        Figure("L9", "What is a Good Architecture for 3D ConvNets?", f"C3D: {name}", printed,
+               partial(c3d_layers, kind), "", convention)
         for name, printed, kind, convention in (
             ("convolutions", "8", Conv, "layers of that kind"), ("pools", "5", Pool, "layers of that kind"),
             ("fully-connected layers", "2", Linear, "without the last one, which gives the classes"),
@@ -107,12 +107,14 @@ FIGURES = [
         for name, path in (("FC 6", "classifier.0"), ("FC 7", "classifier.3"))
     ),
     Figure(
-        "L9", "SlowFast ablations: Individual paths", "3D R-50, 8×8, t-reduce 2", "28.1", lambda: r50(True), "GFLOPs", MACS,
-        ("the first pool without padding, 112 → 55", lambda: r50(True, padded_pool=False)), None,
-        "matches under another convention", "The two rows come from two code bases: one pads its first pool, one doesn't.",
+        "L9", "SlowFast ablations: Individual paths", "3D R-50, 8×8, t-reduce 2", "28.1", lambda: r50(True), "GFLOPs",
+        MACS, ("the first pool without padding, 112 → 55", lambda: r50(True, padded_pool=False)), None,
+        "matches under another convention",
+        "The two rows come from two code bases: one pads its first pool, one doesn't.",
     ),
     Figure(
-        "L9", "SlowFast ablations: Individual paths", "3D R-50, 8×8, t-reduce 1", "44.9", lambda: r50(False), "GFLOPs", MACS,
+        "L9", "SlowFast ablations: Individual paths", "3D R-50, 8×8, t-reduce 1", "44.9", lambda: r50(False),
+        "GFLOPs", MACS,
     ),
     Figure(
         "L9", "SlowFast ablations: Individual paths", "our Slow-only, R-50, 4×16", "20.9",
