@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: demo test quick lint lab docs bench gpu clean
+.PHONY: demo test quick lint lab docs bench published gpu clean
 
 demo: $(STAMP)            ## the three jobs on real input, with a report
 	$(BIN)/vidlearn demo
@@ -31,8 +31,13 @@ docs: $(STAMP)            ## the site, in site/
 	$(BIN)/python -m vidlearn.notebooks site
 	$(BIN)/python -m mkdocs build --strict
 
-bench: $(STAMP)           ## dense flow against its peers
+bench: $(STAMP)           ## dense flow and networks against their peers
 	$(BIN)/python benchmarks/dense.py
+	PYTHONPATH=. $(BIN)/python -W ignore benchmarks/nets.py
+
+published: $(STAMP)       ## our networks against PyTorchVideo's definitions too, which live in a folder of their own
+	$(BIN)/pip install -q --no-deps --upgrade --target .peers pytorchvideo==0.1.5 fvcore iopath portalocker parameterized yacs termcolor tabulate
+	PYTHONPATH=.peers $(BIN)/python -m pytest -q tests/test_nets_published.py
 
 gpu:                      ## the GPU tests, with the Python that has CuPy and a CUDA build of torch
 	PYTHONPATH=. $(PYTHON) -m pytest -q -m gpu tests/test_operations.py
@@ -44,4 +49,4 @@ $(STAMP): pyproject.toml constraints-cpu.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) site build dist demo-report docs/lectures docs/exercises
+	rm -rf $(VENV) .peers site build dist demo-report docs/lectures docs/exercises

@@ -45,7 +45,8 @@ def torchvision_models() -> ModuleType:
 def missing(library: str) -> str:
     """Return why the library can't be asked, or nothing."""
     if importlib.util.find_spec(library) is None:
-        return f"not run, because {library} is not installed: pip install --no-deps {library}"
+        how = "make published" if library == "pytorchvideo" else "pip install torchvision"
+        return f"not run, because {library} is not installed: {how}"
     return ""
 
 
