@@ -23,8 +23,6 @@ temporal_extent = Operation(reference.temporal_extent, slide="CS231n · Video Cl
 
 # what a network sees
 fovea_context = Operation(reference.fovea_context, slide="CS231n · Early Fusion vs Late Fusion vs 3D CNN")
-receptive_field = Operation(
-    reference.receptive_field, slide="CS231n · Early Fusion vs Late Fusion vs 3D CNN", fast=()
-)
+receptive_field = Operation(reference.receptive_field, slide="CS231n · Early Fusion vs Late Fusion vs 3D CNN", fast=())
 
 __all__ = [name for name, value in vars().items() if isinstance(value, Operation)]
