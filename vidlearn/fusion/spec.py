@@ -107,7 +107,7 @@ def linear_in_features(f: Any, features: Any, w: Any, b: Any = None) -> Any:
 
 def one_feature(f: Any, features: Any, w: Any, b: Any = None) -> Any:
     """A single 1 among zeros picks its own column of w."""
-    t, d, h, width = (n - 1 for n in features.shape[1:])
+    t, d = features.shape[1] - 1, features.shape[2] - 1
     single = np.zeros_like(features)
     single[:, t, d, 0, 0] = 1
     column = ((t * features.shape[2] + d) * features.shape[3]) * features.shape[4]
