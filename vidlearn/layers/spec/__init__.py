@@ -1,5 +1,12 @@
 """What makes an implementation of a layer right; each file is one kind, as in ``reference``."""
 
+from vidlearn.layers.spec.classifying import (
+    cross_entropy,
+    cross_entropy_backward,
+    linear,
+    linear_backward,
+    softmax,
+)
 from vidlearn.layers.spec.convolving import (
     conv1d,
     conv1d_backward,
@@ -10,6 +17,15 @@ from vidlearn.layers.spec.convolving import (
     conv_macs,
     conv_parameters,
     convolution_size,
+)
+from vidlearn.layers.spec.normalizing import (
+    batch_norm,
+    batch_norm_train,
+    batch_norm_train_backward,
+    fold_batch_norm,
+    local_response_norm,
+    relu,
+    relu_backward,
 )
 from vidlearn.layers.spec.pooling import (
     avg_pool3d,
@@ -23,6 +39,9 @@ from vidlearn.layers.spec.pooling import (
 __all__ = [
     "avg_pool3d",
     "avg_pool3d_backward",
+    "batch_norm",
+    "batch_norm_train",
+    "batch_norm_train_backward",
     "conv1d",
     "conv1d_backward",
     "conv2d",
@@ -32,8 +51,17 @@ __all__ = [
     "conv_macs",
     "conv_parameters",
     "convolution_size",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "fold_batch_norm",
     "global_avg_pool",
+    "linear",
+    "linear_backward",
+    "local_response_norm",
     "max_pool2d",
     "max_pool3d",
     "max_pool3d_backward",
+    "relu",
+    "relu_backward",
+    "softmax",
 ]
