@@ -72,8 +72,8 @@ print(f"a clip of {short.shape}: {short.nbytes:,} bytes = {short.nbytes / 2**10:
 print(f"{len(short)} frames at 5 frames a second: {len(short) / 5} s")
 
 # %% [markdown]
-# The slide says *~1.5 GB*, *~10 GB* and *588 KB*. Which of the columns did it use? (All three are powers of 1024, GiB
-# and KiB. It matters when you buy a disk.)
+# The slide says *~1.5 GB*, *~10 GB* and *588 KB*. Which of the columns did it use? (Its K and G are powers of 1024, as
+# memory is counted; disks are sold, and networks rated, by powers of 1000.)
 #
 # The raw video does not fit; and for a network it is far worse, for training has to keep what every layer answered.
 # The solution is to look at less: **short clips, few frames a second, few pixels**.
@@ -147,18 +147,11 @@ def flight(start, direction=1, length=5):
     return clip
 
 
-def strip(clip, title=""):
-    """Show the frames of a clip side by side."""
-    figure, axes = plt.subplots(1, clip.shape[2], figsize=(11, 1.4), layout="constrained")
-    for t, ax in enumerate(axes):
-        ax.imshow(clip[0, 0, t], cmap="gray", vmin=0, vmax=1)
-        ax.set(xticks=[], yticks=[])
-        ax.set_title(f"t = {t}", fontsize=8)
-    figure.suptitle(title, fontsize=10)
-
-
 seen = flight(3)
-strip(seen)
+figure, axes = plt.subplots(1, T, figsize=(11, 1.3), layout="constrained")
+for t, ax in enumerate(axes):
+    ax.imshow(seen[0, 0, t], cmap="gray", vmin=0, vmax=1)
+    ax.set(xticks=[], yticks=[], title=f"t = {t}")
 
 # %%
 D, K = 6, 3  # features and classes
@@ -264,6 +257,9 @@ for name, net in three.items():
 # - early fusion sees all at once, from the start;
 # - the 3D CNN builds up slowly in time as well: 3, 6, 14 frames. That is why it is called *slow fusion*.
 #
+# And look at the price. Early fusion has its weights in the first layer, which has a kernel for all the frames; the 3D
+# CNN does three times the work of late fusion there, for its kernels are three frames long and go to every frame.
+#
 # Here are the three as one picture:
 
 # %% alt="Frames seen after each layer: late fusion 1, 1, 1, then 20; early fusion 20 throughout; the 3D CNN 3, 6, 14, 20"
@@ -300,42 +296,45 @@ print("the slide's rows", [row.field for row in three["3D CNN"].rows()])
 
 
 # %%
-def reach(frames, kernel_t, pool_t, position, size=64):
-    """The gradient (T, H, W) of one answer by the voxels: convolution, pooling, convolution, each with equal weights."""
-    small = (frames // pool_t, size // 4, size // 4)
-    pad = (kernel_t // 2, 1, 1)
-    w = np.ones((1, 1, kernel_t, 3, 3)) / (9 * kernel_t)
-    dy = np.zeros((1, 1, *small))
-    dy[(0, 0, *position)] = 1
-    middle, _, _ = vl.layers.conv3d_backward(dy, np.zeros_like(dy), w, padding=pad)
-    before = np.zeros((1, 1, frames, size, size))
-    wide = vl.layers.avg_pool3d_backward(middle, before, (pool_t, 4, 4))
-    dx, _, _ = vl.layers.conv3d_backward(wide, before, w, padding=pad)
+CLIP = (20, 64, 64)
+STACKS = {  # of each network: extent in time, and zeros before and after, of conv1 and conv2; extent in time of pool1
+    "late": ((1, 0), 1, (1, 0)),
+    "early": ((20, 0), 1, (1, 0)),
+    "3D CNN": ((3, 1), 4, (3, 1)),
+}
+
+
+def reach(name, *position):
+    """The gradient (T, H, W) of one answer of conv2 by the voxels, with all weights equal."""
+    (k1, p1), k, (k2, p2) = STACKS[name]
+    x = np.zeros((1, 1, *CLIP))
+    w1, w2 = (np.ones((1, 1, n, 3, 3)) / (9 * n) for n in (k1, k2))
+    merged = vl.layers.conv3d(x, w1, padding=(p1, 1, 1))
+    pooled = vl.layers.avg_pool3d(merged, (k, 4, 4))
+    dy = np.zeros(pooled.shape)
+    dy[(0, 0, *position)] = 1  # now back, from the answer to the clip
+    dy, _, _ = vl.layers.conv3d_backward(dy, pooled, w2, padding=(p2, 1, 1))
+    dy = vl.layers.avg_pool3d_backward(dy, merged, (k, 4, 4))
+    dx, _, _ = vl.layers.conv3d_backward(dy, x, w1, padding=(p1, 1, 1))
     return dx[0, 0]
 
 
 def extent(dx):
     """How many frames, rows and columns have a gradient."""
-    return tuple(len(np.unique(axis)) for axis in np.nonzero(dx))
+    return "×".join(str(len(np.unique(axis))) for axis in np.nonzero(dx))
 
 
-for name, position in (("in the middle", (2, 8, 8)), ("in a corner  ", (0, 0, 0))):
-    print("3D CNN, conv2,", name, "has seen", extent(reach(20, 3, 4, position)))
-print("late fusion, conv2, frame 10:       has seen", extent(reach(20, 1, 1, (10, 8, 8))))
+reaches = {"late": reach("late", 10, 8, 8), "early": reach("early", 0, 8, 8), "3D CNN": reach("3D CNN", 2, 8, 8)}
+for name, dx in reaches.items():
+    print(f"{name:6} in the middle: {extent(dx):8} in a corner: {extent(reach(name, 0, 0, 0))}")
 
 # %% [markdown]
 # The formula is right in the middle, and only there: at the border a part of the window lies outside. And within the
-# field not all voxels count alike; the middle reaches the answer along many ways, the rim along few. (Early fusion
-# reaches all frames of its 14×14 pixels.) Drag the slider: the lighter, the more it counts.
+# field not all voxels count alike; the middle reaches the answer along many ways, the rim along few. Drag the slider: the lighter,
+# the more it counts.
 
 # %%
 clip = film[:20, 26:154, 96:224].reshape(20, 64, 2, 64, 2, 3).mean(axis=(2, 4)) / 255
-flat = reach(20, 1, 1, (10, 8, 8))[10]
-reaches = {
-    "late": reach(20, 1, 1, (10, 8, 8)),
-    "early": np.stack([flat] * 20),
-    "3D": reach(20, 3, 4, (2, 8, 8)),
-}
 
 
 def lit(t):
