@@ -330,8 +330,8 @@ for name, dx in reaches.items():
 
 # %% [markdown]
 # The formula is right in the middle, and only there: at the border a part of the window lies outside. And within the
-# field not all voxels count alike; the middle reaches the answer along many ways, the rim along few. Drag the slider: the lighter,
-# the more it counts.
+# field not all voxels count alike; the middle reaches the answer along many ways, the rim along few. Drag the
+# slider: the lighter, the more it counts.
 
 # %%
 clip = film[:20, 26:154, 96:224].reshape(20, 64, 2, 64, 2, 3).mean(axis=(2, 4)) / 255
@@ -395,7 +395,8 @@ ax.legend()
 
 # %% [markdown]
 # The 3D kernel slides over time, so it finds the motion *whenever* it happens. (Flown to the left, only one frame of
-# three fits.) The early fusion kernel waits at one moment; a frame too early or too late, and a frame less fits. To catch the motion at every start, it must learn the same filter again for each:
+# three fits.) The early fusion kernel waits at one moment; a frame too early or too late, and a frame less fits.
+# To catch the motion at every start, it must learn the same filter again for each:
 
 # %%
 early_size = len(begins) * long_detector.size
