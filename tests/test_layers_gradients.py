@@ -49,6 +49,16 @@ ROWS = [
     ("relu", {"x": apart(2, 3, 4)}, {}, ("x",), ("x",)),
     ("batch_norm_train", {"x": normal(3, 2, 4), "gamma": normal(2), "beta": normal(2)}, {}, ("x", "gamma"), ("x", "gamma", "beta")),
     ("linear", {"x": normal(2, 3, 4), "w": normal(5, 4), "b": normal(5)}, {}, ("x", "w"), ("x", "w", "b")),
+    (
+        "lstm_cell",
+        {"x": normal(2, 3), "h": normal(2, 2), "c": normal(2, 2), "Wx": normal(8, 3), "Wh": normal(8, 2), "b": normal(8)},
+        {}, ("x", "h", "c", "Wx", "Wh", "b"), ("x", "h", "c", "Wx", "Wh", "b"),
+    ),
+    (
+        "conv_gru_cell",
+        {"x": normal(2, 2, 3, 4), "h": normal(2, 1, 3, 4), "Wx": normal(3, 2, 3, 3), "Wh": normal(3, 1, 3, 3), "b": normal(3)},
+        {}, ("x", "h", "Wx", "Wh", "b"), ("x", "h", "Wx", "Wh", "b"),
+    ),
     ("cross_entropy", {"logits": normal(3, 4), "labels": np.array([0, 3, 1])}, {}, ("logits", "labels"), ("logits",)),
 ]  # fmt: skip
 

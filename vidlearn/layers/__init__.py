@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidlearn.layers.reference import classifying, convolving, normalizing, pooling
+from vidlearn.layers.reference import classifying, convolving, normalizing, pooling, recurring
 from vidlearn.operation import Operation
 
 # convolution: the same small pattern, looked for everywhere
@@ -47,3 +47,10 @@ cross_entropy = Operation(classifying.cross_entropy, slide="CS231n · Example ta
 cross_entropy_backward = Operation(
     classifying.cross_entropy_backward, slide="CS231n · Example task: Video Classification"
 )
+
+# memory
+lstm_cell = Operation(recurring.lstm_cell, slide="CS231n · Modeling long-term temporal structure")
+lstm_cell_backward = Operation(recurring.lstm_cell_backward, slide="CS231n · Modeling long-term temporal structure")
+lstm = Operation(recurring.lstm, slide="CS231n · Modeling long-term temporal structure")
+conv_gru_cell = Operation(recurring.conv_gru_cell, slide="CS231n · Recurrent Convolutional Network")
+conv_gru_cell_backward = Operation(recurring.conv_gru_cell_backward, slide="CS231n · Recurrent Convolutional Network")

@@ -36,6 +36,13 @@ from vidlearn.layers.fast.pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
+from vidlearn.layers.fast.recurring import (
+    conv_gru_cell,
+    conv_gru_cell_backward,
+    lstm,
+    lstm_cell,
+    lstm_cell_backward,
+)
 
 __all__ = [
     "avg_pool3d",
@@ -49,6 +56,8 @@ __all__ = [
     "conv2d_backward",
     "conv3d",
     "conv3d_backward",
+    "conv_gru_cell",
+    "conv_gru_cell_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "fold_batch_norm",
@@ -56,6 +65,9 @@ __all__ = [
     "linear",
     "linear_backward",
     "local_response_norm",
+    "lstm",
+    "lstm_cell",
+    "lstm_cell_backward",
     "max_pool2d",
     "max_pool3d",
     "max_pool3d_backward",

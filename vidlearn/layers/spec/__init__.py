@@ -35,6 +35,13 @@ from vidlearn.layers.spec.pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
+from vidlearn.layers.spec.recurring import (
+    conv_gru_cell,
+    conv_gru_cell_backward,
+    lstm,
+    lstm_cell,
+    lstm_cell_backward,
+)
 
 __all__ = [
     "avg_pool3d",
@@ -48,6 +55,8 @@ __all__ = [
     "conv2d_backward",
     "conv3d",
     "conv3d_backward",
+    "conv_gru_cell",
+    "conv_gru_cell_backward",
     "conv_macs",
     "conv_parameters",
     "convolution_size",
@@ -58,6 +67,9 @@ __all__ = [
     "linear",
     "linear_backward",
     "local_response_norm",
+    "lstm",
+    "lstm_cell",
+    "lstm_cell_backward",
     "max_pool2d",
     "max_pool3d",
     "max_pool3d_backward",
