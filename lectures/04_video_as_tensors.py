@@ -121,11 +121,11 @@ print("  ".join(f"{n} clips: {share:.1%}" for n, share in zip(counts, right, str
 # ## 4 · Time at the end
 #
 # **Single frame.** Forget that it is a video. Run a network for images on every frame and average the probabilities;
-# that is what `single_frame` just did. For recognizing sports this is hard to beat: a swimming pool gives swimming away.
+# that is what `single_frame` just did. For recognizing sports this is hard to beat: a pool gives swimming away.
 # *Always try this first.*
 #
 # **Late fusion.** Run the same network for images on every frame, but stop before the classifier: there are features
-# $f$ of shape $T \times D \times H' \times W'$. *With a fully connected layer*, string all of them into one long vector,
+# $f$ of shape $T \times D \times H' \times W'$. *With a fully connected layer*, string all of them into one vector,
 # and let every one have a weight. *With pooling*, average over time and space first, and classify the $D$ numbers left:
 #
 # $$ y_{\text{fc}} = W \,\operatorname{vec}(f) + b \qquad\qquad
@@ -262,7 +262,7 @@ for name, net in three.items():
 #
 # Here are the three as one picture:
 
-# %% alt="Frames seen after each layer: late fusion 1, 1, 1, then 20; early fusion 20 throughout; the 3D CNN 3, 6, 14, 20"
+# %% alt="Frames seen after each layer: late fusion 1, 1, 1, 20; early fusion 20 throughout; 3D CNN 3, 6, 14, 20"
 figure, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
 for (name, net), color, marker in zip(three.items(), plots.PALETTE, "os^", strict=False):
     layers_ = [row for row in net.rows() if row.path != "merge"]
@@ -439,7 +439,7 @@ for name, ask in ways.items():
 # patterns, here are the four that matter most and, right of them, the four that change most in time. What is it that
 # changes? Edges that *move*, and edges that come and go. Trained filters show patterns of these kinds.
 
-# %% alt="Eight patterns, each as four little frames: on the left color and edges that stay, on the right ones that move"
+# %% alt="Eight patterns, each as four little frames: left, color and edges that stay; right, ones that move"
 size, length, count = 5, 4, 6000
 corner = [rng.integers(0, n - s, count) for n, s in zip(film.shape[:3], (length, size, size), strict=True)]
 cuts = np.stack([film[t : t + length, y : y + size, x : x + size] for t, y, x in zip(*corner, strict=True)]) / 255

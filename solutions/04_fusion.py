@@ -19,14 +19,14 @@ import vidlearn as vl
 # $$ y[n, o, t, r, q] = b[o] + \sum_{i, m, k, l} W[o, i, m, k, l]\; x[n, i, t + m,\; r + k,\; q + l] $$
 #
 # **Write** `conv3d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1) -> y`. Don't loop over the positions of
-# the answer, there are many. Loop over the *taps* of the kernel, there are few: for each tap $(m, k, l)$, cut out of the
-# padded clip the part that this tap meets, multiply it by `w[:, :, m, k, l]` over the channels
+# the answer, there are many. Loop over the *taps* of the kernel, there are few: for each tap $(m, k, l)$, cut out of
+# the padded clip the part that this tap meets, multiply it by `w[:, :, m, k, l]` over the channels
 # (`np.einsum("oi,nithw->nothw", …)`), and add it to the answer.
 #
 # - `stride`, `padding` and `dilation` are one number, or three, for `T`, `H`, `W`: `np.broadcast_to(stride, 3)` makes
 #   three of either.
-# - `padding` zeros stand before and after each axis. An answer with stride $s$ takes every $s$-th position, and the taps
-#   of a kernel with dilation $d$ lie $d$ apart. Along one axis the answer has
+# - `padding` zeros stand before and after each axis. An answer with stride $s$ takes every $s$-th position, and the
+#   taps of a kernel with dilation $d$ lie $d$ apart. Along one axis the answer has
 #   $\lfloor (n + 2p - d(k - 1) - 1) / s \rfloor + 1$ positions.
 # - `groups`: channels are cut into so many groups, inputs and outputs alike, that don't see one another; `w` has
 #   `C / groups` input channels. Write it for one group first; then do each group by itself and join the answers.
@@ -89,8 +89,8 @@ vl.check(late_fusion_pool)
 # **Write** `early_fusion(x, w, b=None) -> y`, from `(N, C, T, H, W)` to `(N, C_out, H, W)`, with `w` of shape
 # `(C_out, C, T, K_h, K_w)`. `K_h` and `K_w` are odd; put zeros around so that no row or column is lost.
 #
-# You may use `vl.layers.conv2d(x, w, b, padding=(…, …))`, with `x` of shape `(N, C, H, W)`. How do `C` and `T` become one
-# axis, and must it be done in the same way for the clip and for the kernel?
+# You may use `vl.layers.conv2d(x, w, b, padding=(…, …))`, with `x` of shape `(N, C, H, W)`. How do `C` and `T` become
+# one axis, and must it be done in the same way for the clip and for the kernel?
 
 
 # %%
@@ -137,8 +137,8 @@ vl.check(receptive_field)
 # ## What you have built
 #
 # Once your functions are right, this cell looks for a spot that flies to the right, with your two convolutions. Your
-# 3D convolution finds it whenever it starts, your early fusion at one start only; and your receptive fields are those of
-# the three networks in the lecture.
+# 3D convolution finds it whenever it starts, your early fusion at one start only; and your receptive fields are those
+# of the three networks in the lecture.
 
 # %% alt="Your 3D convolution answers 1 wherever the spot starts; your early fusion answers 1 at one start only"
 import matplotlib.pyplot as plt
