@@ -491,5 +491,5 @@ for result in slides.recompute("CS231n"):
 # - Early fusion sees motion, but at one moment only; a 3D convolution finds it whenever it happens.
 # - The receptive field says how much of the input an answer has seen, in space and in time. Count it, or measure it.
 #
-# Now write four of these yourself: [exercise 04](../exercises/04_fusion.ipynb). The next lecture asks what a 3D
+# Now write four of these yourself: [exercise 04](../exercises/04_video_as_tensors.ipynb). The next lecture asks what a 3D
 # kernel costs, and how to get one for less: [05](05_3d_convolution.ipynb).

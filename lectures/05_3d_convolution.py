@@ -305,4 +305,4 @@ print(f"largest difference of the answers: {np.abs(before - after).max() / np.ab
 # - Space and time can be taken apart (another bend for the same weights), and so can channels (far fewer weights).
 # - Check a figure before you quote it. The slide's 27 was there for anyone to find.
 #
-# Now write four of these yourself: [exercise 05](../exercises/05_inflation.ipynb).
+# Now write four of these yourself: [exercise 05](../exercises/05_3d_convolution.ipynb).

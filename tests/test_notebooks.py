@@ -87,7 +87,7 @@ def test_no_answer_is_left_in_an_exercise(source):
 @pytest.mark.parametrize("source", SOLUTIONS, ids=ids(SOLUTIONS))
 def test_every_solution_is_judged_right(source):
     found = verdicts(solution(source))
-    assert len(found) == 3
+    assert len(found) in (3, 4)
     for name, verdict in found.items():
         assert verdict.right, f"{name}\n{verdict}"
 
@@ -96,7 +96,7 @@ def test_every_solution_is_judged_right(source):
 def test_every_untouched_exercise_is_not_attempted(source):
     found = verdicts(exercise(source))
     assert {name: verdict.status for name, verdict in found.items()} == dict.fromkeys(found, "not attempted")
-    assert len(found) == 3
+    assert len(found) in (3, 4)
 
 
 @pytest.mark.parametrize("source", SOLUTIONS, ids=ids(SOLUTIONS))
