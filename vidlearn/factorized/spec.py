@@ -12,21 +12,11 @@ import numpy as np
 
 from vidlearn import layers
 from vidlearn.factorized import reference
+from vidlearn.layers.spec.drawing import array_of
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance
 
 odd = st.sampled_from([1, 3])
 few = st.integers(1, 2)
-
-
-def array_of(*shape: int) -> st.SearchStrategy[np.ndarray]:
-    """Quarters from −2 to 2, drawn as one string of bytes: quicker to draw and to shrink than number by number."""
-    count = int(np.prod(shape))
-
-    def values(drawn: bytes) -> np.ndarray:
-        steps = np.frombuffer(drawn, np.uint8).astype(int) % 17  # 0, 1, 2, 3, 4, … stand for 0, ¼, −¼, ½, −½, …
-        return (np.where(steps % 2, steps + 1, -steps) / 8).reshape(shape)
-
-    return st.binary(min_size=count, max_size=count).map(values)
 
 
 def clips(arrays: Any, frames: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:

@@ -9,18 +9,13 @@ from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
-from hypothesis.extra import numpy as hnp
 
 from vidlearn import layers
 from vidlearn.inflation import reference
+from vidlearn.layers.spec.drawing import array_of
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance
 
 quarters = st.integers(-8, 8).map(lambda k: k / 4)
-
-
-def array_of(*shape: int) -> st.SearchStrategy[np.ndarray]:
-    """Quarters in an array of this shape."""
-    return hnp.arrays(np.float64, shape, elements=quarters, fill=st.nothing())
 
 
 def kernels(name: str, inputs: st.SearchStrategy[int], **more: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
