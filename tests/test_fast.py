@@ -53,7 +53,10 @@ def test_gradients_flow_and_equal_numerical_ones(name):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("op", [pytest.param(o, id=o.short) for o in vl.operations().values() if o.short != "dense"])
+@pytest.mark.parametrize(
+    "op",
+    [pytest.param(o, id=o.name) for o in vl.operations().values() if o.short != "dense" and "torch" in o.backends],
+)
 def test_answers_keep_the_dtype_and_device_of_the_question(op, dtype):
     inputs = op.spec.large((12, 16), np.random.default_rng(0))
     given = {n: vl.arrays.from_numpy(v, "torch") for n, v in inputs.items()}
