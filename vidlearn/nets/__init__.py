@@ -4,9 +4,13 @@ The layer table (output shape, receptive field, parameters, multiply-accumulates
 CuPy, the ``torch.nn.Module`` that loads published weights, its inference form and its picture.
 
 >>> from vidlearn import nets
->>> print(nets.slow_fusion().table())
-layer                           output       receptive field  parameters        MACs
-...
+>>> net = nets.slow_fusion()
+>>> for row in net.rows():                     # or print(net.table())
+...     print(row.path, row.shape, row.clipped, row.parameters)
+conv1 (12, 20, 64, 64) (3, 3, 3) 984
+pool1 (12, 5, 16, 16) (6, 6, 6) 0
+conv2 (24, 5, 16, 16) (14, 14, 14) 7800
+pool2 (24, 1, 1, 1) (20, 64, 64) 0
 """
 
 from __future__ import annotations
