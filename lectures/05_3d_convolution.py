@@ -88,7 +88,9 @@ fc6 = next(row for row in rows if row.path == "fc6")
 print(f"FC6 on the slide over FC6 computed: {0.51e9 / fc6.macs:.1f}")
 for result in slides.recompute("CS231n"):
     if result.verdict == "slide is wrong" and result.slide.startswith("C3D"):
-        print(f"{result.item:28} slide {result.slide_value:>6}   computed {result.computed:>7}\n    {result.explanation}")
+        print(
+            f"{result.item:28} slide {result.slide_value:>6}   computed {result.computed:>7}\n    {result.explanation}"
+        )
 
 # %% [markdown]
 # Twenty-seven: the volume of a 3×3×3 kernel, which a linear layer does not have. `vidlearn tables` does this for every
