@@ -129,6 +129,18 @@ def test_numpy_torch_and_cupy_agree_through_one_forward(net):
         np.testing.assert_allclose(got.get(), want, rtol=1e-9)
 
 
+def test_half_precision_is_computed_in_single_layer_by_layer():
+    weights = lively(TINY, dtype="float32")
+    x = np.random.default_rng(1).random((2, *TINY.input)).astype(np.float32)
+    half = {n: w.astype(np.float16) for n, w in weights.items()}
+    got = TINY.forward(x.astype(np.float16), half)
+    assert got.dtype == np.float16
+    want = TINY.forward(x, weights)
+    np.testing.assert_allclose(got, want, atol=0.02 * np.abs(want).max())
+    in_torch = {n: torch.from_numpy(w).bfloat16() for n, w in weights.items()}
+    assert TINY.forward(torch.from_numpy(x).bfloat16(), in_torch).dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("backend", [pytest.param(b, marks=pytest.mark.gpu(b)) for b in ("torch", "cupy")])
 def test_the_same_forward_on_a_gpu(backend):
     weights = lively(TINY)

@@ -164,8 +164,10 @@ class Net:
         backend = arrays.backend_of(x, *weights.values())
         self._check(x, weights)
 
+        half = "float16" in str(x.dtype)  # bfloat16 too: the operation itself computes these in float32
+
         def on(operation: Any) -> Any:
-            return operation.on(backend)
+            return operation if half else operation.on(backend)
 
         by_path: dict[str, dict[str, Array]] = {}
         for name, value in weights.items():
