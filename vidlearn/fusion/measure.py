@@ -156,4 +156,5 @@ def _by_gradient(f: Any, x: np.ndarray, position: Any, rng: np.random.Generator)
     clip = torch.from_numpy(x[None]).requires_grad_()
     y = _at(f(clip), position)[0]
     (y * torch.from_numpy(rng.standard_normal(len(y))).to(y)).sum().backward()
+    assert clip.grad is not None
     return (clip.grad[0] != 0).any(dim=0).numpy()
