@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from vidlearn.layers.reference.convolving import Window, check_channels
 from vidlearn.layers.reference.pooling import pool_window
+from vidlearn.layers.reference.recurring import check_gates
 
 Ints = int | tuple[int, ...]
 
@@ -21,6 +22,7 @@ __all__ = [
     "conv2d_backward",
     "conv3d",
     "conv3d_backward",
+    "lstm",
     "max_pool2d",
     "max_pool3d",
     "max_pool3d_backward",
@@ -153,3 +155,10 @@ def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor
 def softmax(x: Tensor) -> Tensor:
     """torch's own."""
     return torch.softmax(x, -1)
+
+
+def lstm(x: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor) -> Tensor:
+    """torch's own, whose gates have the same order; its second bias is zero."""
+    empty = x.new_zeros(1, len(x), Wh.shape[1])
+    check_gates(4, Wx, empty[0])
+    return torch.lstm(x, (empty, empty), (Wx, Wh, b, torch.zeros_like(b)), True, 1, 0.0, False, False, True)[0]

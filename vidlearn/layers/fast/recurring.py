@@ -6,7 +6,7 @@ from typing import Any
 
 from vidlearn import layers
 from vidlearn.arrays import namespace
-from vidlearn.layers.reference.recurring import _same, check_gates
+from vidlearn.layers.reference.recurring import check_gates, gru_padding
 
 Array = Any
 
@@ -65,7 +65,7 @@ def lstm(x: Array, Wx: Array, Wh: Array, b: Array) -> Array:
 
 
 def _step(x: Array, h: Array, Wx: Array, Wh: Array, b: Array) -> tuple[Array, Array, Array]:
-    pad, D = _same(Wx, h), h.shape[1]
+    pad, D = gru_padding(Wx, h), h.shape[1]
     ar, az, an = _cut(layers.conv2d(x, Wx, b, padding=pad), 3)
     ur, uz = _cut(layers.conv2d(h, Wh[: 2 * D], padding=pad), 2)
     r, z = _sigmoid(ar + ur), _sigmoid(az + uz)
@@ -83,7 +83,7 @@ def conv_gru_cell_backward(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Back through three convolutions."""
     xp = namespace(x)
-    pad, D = _same(Wx, h), h.shape[1]
+    pad, D = gru_padding(Wx, h), h.shape[1]
     r, z, n = _step(x, h, Wx, Wh, b)
     dan = dh * z * (1 - n**2)
     dreset, dWn, _ = layers.conv2d_backward(dan, r * h, Wh[2 * D :], padding=pad)

@@ -16,7 +16,7 @@ def _sigmoid(a: np.ndarray) -> np.ndarray:
     return (1 + np.tanh(a / 2)) / 2  # the same as 1 / (1 + e^(−a)), and never too large
 
 
-def check_gates(gates: int, Wx: np.ndarray, h: np.ndarray) -> None:
+def check_gates(gates: int, Wx: Array, h: Array) -> None:
     """Refuse weights that have not as many rows as the gates of this state need."""
     if Wx.shape[0] != gates * h.shape[1]:
         raise ValueError(
@@ -231,7 +231,7 @@ def conv_gru_cell(
     >>> conv_gru_cell(np.ones((1, 1, 1, 1)), h, np.zeros((3, 1, 1, 1)), np.zeros((3, 1, 1, 1)), keep)
     array([[[[0.25]]]])
     """
-    pad = _same(Wx, h)
+    pad = gru_padding(Wx, h)
     D = h.shape[1]
     ar, az, an = np.split(conv2d(x, Wx, b, padding=pad), 3, axis=1)
     ur, uz = np.split(conv2d(h, Wh[: 2 * D], padding=pad), 2, axis=1)
@@ -282,7 +282,7 @@ def conv_gru_cell_backward(
     >>> conv_gru_cell_backward(5 * one, one, one, zero, zero, keep)[1]   # what is kept passes its gradient whole
     array([[[[5.]]]])
     """
-    pad = _same(Wx, h)
+    pad = gru_padding(Wx, h)
     D = h.shape[1]
     ar, az, an = np.split(conv2d(x, Wx, b, padding=pad), 3, axis=1)
     ur, uz = np.split(conv2d(h, Wh[: 2 * D], padding=pad), 2, axis=1)
@@ -297,7 +297,7 @@ def conv_gru_cell_backward(
     return dx, dh * (1 - z) + dreset * r + dgates, dWx, np.concatenate([dWrz, dWn]), db
 
 
-def _same(Wx: np.ndarray, h: np.ndarray) -> tuple[int, int]:
+def gru_padding(Wx: np.ndarray, h: np.ndarray) -> tuple[int, int]:
     """The zeros that keep every position; and a check of the gates."""
     check_gates(3, Wx, h)
     height, width = Wx.shape[2:]
