@@ -308,6 +308,8 @@ def test_what_can_not_be_inflated_is_refused():
         nets.inflate(net, net.initial(), kernel=2)
     with pytest.raises(ValueError, match="images"):
         nets.inflate(nets.slow_fusion(), {})
+    with pytest.raises(ValueError, match="missing"):
+        nets.inflate(net, {})
     with pytest.raises(ValueError, match="layer9"):
         nets.inflate(net, net.initial(), stride={"layer9": 2})
 
@@ -356,12 +358,18 @@ def test_weights_of_other_names_shapes_or_types_are_refused():
     with pytest.raises(TypeError, match="x: expected float64, as the weights are, got float32"):
         TINY.forward(x.astype(np.float32), weights)
     with pytest.raises(ValueError, match="missing"):
+        TINY.folded({n: w for n, w in weights.items() if n != "conv1.weight"})
+    with pytest.raises(ValueError, match="missing"):
         TINY.to_torch({n: w for n, w in weights.items() if n != "fc.bias"})
 
 
 def test_groups_that_do_not_divide_are_refused_when_the_layer_is_made():
     with pytest.raises(ValueError, match="groups"):
         Conv(4, 6, (1, 1, 1), groups=4)
+    with pytest.raises(ValueError, match="kernel: expected two numbers for images or three for clips, got 3"):
+        Conv(4, 6, 3)
+    with pytest.raises(ValueError, match="stride: expected one number, or 3"):
+        Conv(4, 6, (1, 1, 1), stride=(2, 2))
 
 
 def test_the_table_ends_with_the_sums():

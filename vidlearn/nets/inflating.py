@@ -64,6 +64,7 @@ def inflate(
     """
     if len(net.input) != 3:
         raise ValueError(f"net: expected a network for images (C, H, W), got {net.name} for {net.input}")
+    net.check_weights(weights)
     steps = dict(stride or {})
     changed: dict[str, Node] = {}
     made = dict(weights)

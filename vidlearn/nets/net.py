@@ -194,7 +194,7 @@ class Net:
             missing, unexpected = module.to(dtype).load_state_dict(tensors, strict=False)
             missing = [n for n in missing if not n.endswith("num_batches_tracked")]
             if missing or unexpected:
-                self._compare({n: tuple(t.shape) for n, t in tensors.items()})
+                self.check_weights(tensors)
         return module
 
     # -------------------------------------------------------------- change the tree
@@ -218,6 +218,7 @@ class Net:
         """
         from vidlearn import layers as operations
 
+        self.check_weights(weights)
         pairs = self._trace(None)[2]
         changed: dict[str, Node] = {}
         folded = dict(weights)
@@ -280,7 +281,7 @@ class Net:
 
     def _check(self, x: Array, weights: Weights) -> None:
         self._trace(tuple(x.shape[1:]))
-        self._compare({n: tuple(v.shape) for n, v in weights.items()})
+        self.check_weights(weights)
         kinds = {str(v.dtype).removeprefix("torch.") for n, v in weights.items() if n in self.shapes()}
         kind = str(x.dtype).removeprefix("torch.")
         if kinds != {kind}:
@@ -288,10 +289,10 @@ class Net:
                 f"x: expected {' and '.join(sorted(kinds))}, as the weights are, got {kind}; convert one of them"
             )
 
-    def _compare(self, shapes: Mapping[str, Shape]) -> None:
+    def check_weights(self, weights: Weights) -> None:
         """Refuse weights of other names or shapes with a sentence that names the first few."""
         wanted = self.shapes()
-        got = {n: s for n, s in shapes.items() if not n.endswith("num_batches_tracked")}
+        got = {n: tuple(w.shape) for n, w in weights.items() if not n.endswith("num_batches_tracked")}
         missing, extra = [n for n in wanted if n not in got], [n for n in got if n not in wanted]
         if missing or extra:
             said = [

@@ -131,9 +131,14 @@ class Conv(Layer):
     time_border: Literal["zeros", "edge"] = "zeros"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.kernel, tuple) or len(self.kernel) not in (2, 3):
+            raise ValueError(f"kernel: expected two numbers for images or three for clips, got {self.kernel!r}")
         for name in ("stride", "padding", "dilation"):
             value = getattr(self, name)
-            object.__setattr__(self, name, (value,) * len(self.kernel) if isinstance(value, int) else tuple(value))
+            numbers = (value,) * len(self.kernel) if isinstance(value, int) else tuple(value)
+            if len(numbers) != len(self.kernel):
+                raise ValueError(f"{name}: expected one number, or {len(self.kernel)} as the kernel has, got {value}")
+            object.__setattr__(self, name, numbers)
         if self.c_in % self.groups or self.c_out % self.groups:
             raise ValueError(f"groups: expected a divisor of {self.c_in} and {self.c_out} channels, got {self.groups}")
 
