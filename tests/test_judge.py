@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -264,3 +265,11 @@ def test_check_wants_a_name_it_knows():
     with pytest.raises(ValueError, match="name"):
         vl.check(lambda x: x)
     assert vl.check(lambda Ix, Iy, It: right(Ix, Iy, It), "normal_flow").right
+
+
+def test_a_counterexample_in_a_batch_is_placed_by_sample_channel_and_time():
+    def conv3d(x, w, b=None, **geometry):
+        return -vl.layers.conv3d(x, w, b, **geometry)
+
+    text = judge(conv3d, vl.operation("conv3d")).text()
+    assert re.search(r"at sample=\d, channel=\d, t=\d, y=\d, x=\d", text), text

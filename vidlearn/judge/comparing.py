@@ -15,6 +15,8 @@ from vidlearn.spec import Spec, largest
 __all__ = ["Difference", "first_difference", "form_problem", "same"]
 
 _AXIS_NAMES = {"H": "y", "W": "x", "T": "t", "C": "channel", "D": "displacement", "P": "parameter"}
+#: where there is a batch (N), letters mean what they mean in networks: N O S P Q is an answer of N C T H W
+_IN_A_BATCH = {"N": "sample", "O": "channel", "S": "t", "P": "y", "Q": "x", "D": "feature"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def _describe(
         expected, given = (label + "(" + ", ".join(map(_number, x[index])) + ")" for x in (want, got))
     else:
         expected, given = _number(want[index]), _number(got[index])
-    names = [_AXIS_NAMES.get(a.lstrip("*"), f"axis {i}") for i, a in enumerate(axes)]
+    words = {**_AXIS_NAMES, **_IN_A_BATCH} if "N" in axes else _AXIS_NAMES
+    names = [words.get(a.lstrip("*"), f"axis {i}") for i, a in enumerate(axes)]
     if len(names) < len(index):  # a starred axis stands for none or several
         names = [f"axis {i}" for i in range(len(index))]
     place = ", ".join(f"{n}={i}" for n, i in zip(names, index, strict=False))
