@@ -10,7 +10,19 @@ import pytest
 
 from tests.support.fake_cupy import installed
 from vidlearn import arrays, nets
-from vidlearn.nets.nodes import Branches, Conv, Flatten, Linear, Norm, Pool, ReLU, Residual, Sequential, numbered
+from vidlearn.nets.nodes import (
+    Branches,
+    Conv,
+    Dropout,
+    Flatten,
+    Linear,
+    Norm,
+    Pool,
+    ReLU,
+    Residual,
+    Sequential,
+    numbered,
+)
 from vidlearn.nets.signal import Signal
 
 torch = pytest.importorskip("torch", reason="not run, because torch is not installed: pip install 'vidlearn[torch]'")
@@ -165,6 +177,28 @@ def test_the_same_forward_on_a_gpu(backend):
     moved = {n: arrays.from_numpy(w, backend, "cuda") for n, w in weights.items()}
     got = arrays.to_numpy(TINY.forward(arrays.from_numpy(x, backend, "cuda"), moved))
     np.testing.assert_allclose(got, TINY.forward(x, weights), rtol=1e-9)
+
+
+def test_nothing_is_changed_that_a_shortcut_or_the_caller_still_needs():
+    """Blocks that bend before they convolve, or do nothing at all."""
+    body = Sequential(
+        (
+            ("first", Residual((("relu", ReLU()), ("conv", Conv(2, 2, (1, 3, 3), padding=(0, 1, 1)))), after=())),
+            ("idle", Residual((("dropout", Dropout()),), after=())),
+            ("branches", Branches(((("relu", ReLU()),), (("point", Conv(2, 1, (1, 1, 1))),)))),
+        )
+    )
+    net = nets.Net("preactivated", body, (2, 2, 4, 4))
+    weights = lively(net)
+    x = np.random.default_rng(1).standard_normal((1, *net.input))
+    before = x.copy()
+    want = net.forward(x, weights)
+    np.testing.assert_array_equal(x, before)
+    in_torch = torch.from_numpy(x.copy())
+    with torch.no_grad():
+        got = net.to_torch(weights).eval()(in_torch)
+    np.testing.assert_array_equal(in_torch.numpy(), before)
+    np.testing.assert_allclose(got.numpy(), want, rtol=1e-12, atol=1e-12)
 
 
 def test_training_changes_every_learned_weight():

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vidlearn.nets.nodes import Arrangement, Layer, Node
+from vidlearn.nets.nodes import Arrangement, Conv, Layer, Linear, Node, Norm, ReLU, Residual
 
 __all__ = ["EdgeConv3d", "build"]
 
@@ -27,8 +27,15 @@ class _Arranged(nn.Module):
     def __init__(self, node: Arrangement) -> None:
         super().__init__()
         self._node = node
-        for name, part in node.parts():
-            self.add_module(name, build(part))
+        for chain in node.chains():
+            # a ReLU may work in place on what was made for it alone: a layer's answer, or a residual block's sum
+            own = isinstance(node, Residual) and chain is node.after
+            for name, part in chain:
+                module = build(part)
+                if own and isinstance(part, ReLU):
+                    module.inplace = True  # type: ignore[assignment]
+                self.add_module(name, module)
+                own = isinstance(part, Conv | Norm | Linear)
 
     def forward(self, x: torch.Tensor) -> Any:
         """Run the parts as the arrangement says."""

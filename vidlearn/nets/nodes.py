@@ -241,7 +241,7 @@ class ReLU(Layer):
     def torch(self) -> nn.Module:
         from torch import nn
 
-        return nn.ReLU(inplace=True)
+        return nn.ReLU()
 
 
 @dataclass(frozen=True)
@@ -410,12 +410,14 @@ Part = tuple[str, Node]
 class Arrangement(Node):
     """Named parts, and the order in which they run. A part's name is its place in the weights' names."""
 
+    def chains(self) -> list[tuple[Part, ...]]:
+        """The parts that run one after the other, chain by chain."""
+        return [value for field in fields(self) if isinstance(value := getattr(self, field.name), tuple)]
+
     def parts(self) -> Iterator[Part]:
         """All parts by name, in the order in which they run."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, tuple):
-                yield from value
+        for chain in self.chains():
+            yield from chain
 
     def rebuilt(self, change: Callable[[str, Node], Node]) -> Arrangement:
         """The same arrangement of changed parts."""
@@ -450,6 +452,13 @@ def numbered(*steps: Node) -> Sequential:
     return Sequential(tuple((str(i), step) for i, step in enumerate(steps)))
 
 
+def _is_new(node: Node) -> bool:
+    """Whether a node's answer lies in memory of its own, and not where its input does."""
+    if isinstance(node, Arrangement):
+        return any(_is_new(part) for _, part in node.parts())
+    return isinstance(node, Conv | Norm | Pool | Linear)
+
+
 @dataclass(frozen=True)
 class Residual(Arrangement):
     """What the body adds to the input, or to a shortcut from it; then `after`, most often a ReLU."""
@@ -464,7 +473,10 @@ class Residual(Arrangement):
             y = visit(name, part, y)
         for name, part in self.shortcut:
             rest = visit(name, part, rest)
-        y += rest  # in place where it can be: y is the body's own
+        if any(_is_new(part) for _, part in self.body):
+            y += rest  # in place where it can be
+        else:
+            y = y + rest
         for name, part in self.after:
             y = visit(name, part, y)
         return y
@@ -476,9 +488,8 @@ class Branches(Arrangement):
 
     paths: tuple[tuple[Part, ...], ...]
 
-    def parts(self) -> Iterator[Part]:
-        for path in self.paths:
-            yield from path
+    def chains(self) -> list[tuple[Part, ...]]:
+        return list(self.paths)
 
     def rebuilt(self, change: Callable[[str, Node], Node]) -> Branches:
         return Branches(tuple(tuple((name, change(name, part)) for name, part in path) for path in self.paths))
