@@ -242,3 +242,8 @@ def same(got, want, ulps, dtype):
     np.testing.assert_allclose(
         got, want, rtol=error, atol=error * max(1, np.abs(want[np.isfinite(want)]).max(initial=0))
     )
+
+
+def test_a_class_that_is_ruled_out_costs_nothing_unless_it_is_the_right_one():
+    logits, labels = torch.tensor([[0.0, -torch.inf]], dtype=torch.float64), torch.tensor([0])
+    assert float(vl.layers.cross_entropy(logits, labels)) == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.fake_cupy import installed
-from vidlearn import arrays, nets
+from vidlearn import arrays, layers, nets
 from vidlearn.nets.nodes import (
     Branches,
     Conv,
@@ -344,8 +344,14 @@ def test_what_can_not_be_inflated_is_refused():
         nets.inflate(nets.slow_fusion(), {})
     with pytest.raises(ValueError, match="missing"):
         nets.inflate(net, {})
-    with pytest.raises(ValueError, match="layer9"):
-        nets.inflate(net, net.initial(), stride={"layer9": 2})
+    for path in ("layer9", "relu"):
+        with pytest.raises(ValueError, match=path):
+            nets.inflate(net, net.initial(), stride={path: 2})
+    with pytest.raises(ValueError, match="time_border"):
+        nets.inflate(net, net.initial(), time_border="edges")
+    alexnet = ZOO["alexnet"]()
+    with pytest.raises(ValueError, match=r"inflated alexnet: classifier\.1 .*features"):
+        nets.inflate(alexnet, alexnet.initial(), kernel=3)
 
 
 # ------------------------------------------------------------------ errors
@@ -393,6 +399,12 @@ def test_weights_of_other_names_shapes_or_types_are_refused():
         TINY.forward(x.astype(np.float32), weights)
     with pytest.raises(ValueError, match="missing"):
         TINY.folded({n: w for n, w in weights.items() if n != "conv1.weight"})
+    mixed = {**weights, "fc.bias": weights["fc.bias"].astype(np.float16)}
+    for use in (lambda: TINY.forward(x, mixed), lambda: TINY.to_torch(mixed)):
+        with pytest.raises(TypeError, match="one floating-point type, got float16 and float64"):
+            use()
+    bfloat = {n: torch.from_numpy(w).bfloat16() for n, w in weights.items()}
+    assert next(TINY.to_torch(bfloat).parameters()).dtype == torch.bfloat16
     with pytest.raises(ValueError, match="missing"):
         TINY.to_torch({n: w for n, w in weights.items() if n != "fc.bias"})
 
@@ -404,6 +416,45 @@ def test_groups_that_do_not_divide_are_refused_when_the_layer_is_made():
         Conv(4, 6, 3)
     with pytest.raises(ValueError, match="stride: expected one number, or 3"):
         Conv(4, 6, (1, 1, 1), stride=(2, 2))
+    for name, make in {
+        "stride": lambda: Conv(1, 1, (1, 1, 1), stride=0),
+        "groups": lambda: Conv(1, 1, (1, 1, 1), groups=0),
+        "kernel": lambda: Conv(1, 1, (0, 3, 3)),
+        "time_border": lambda: Conv(1, 1, (3, 3), padding=1, time_border="edge"),
+        "how": lambda: Pool((2, 2, 2), how="avg"),
+        "padding": lambda: Pool((3, 3, 3), (1, 1, 1), 2),
+        "parts": lambda: Sequential((("c", ReLU()), ("c", ReLU()))),
+        "paths": lambda: Branches(((), (("c", ReLU()),))),
+    }.items():
+        with pytest.raises(ValueError, match=name):
+            make()
+
+
+def test_inputs_of_another_rank_and_empty_batches_are_refused():
+    for shape in ((2, 3, 4, 8, 8), (), (3, 0, 8, 8)):
+        with pytest.raises(ValueError, match="tiny: the input: expected"):
+            TINY.rows(shape)
+    for x in (np.zeros((0, *TINY.input)), np.zeros(()), [1.0]):
+        with pytest.raises((ValueError, TypeError), match="x: expected"):
+            TINY.forward(x, lively(TINY))
+    with pytest.raises(ValueError, match="axes"):
+        nets.Net("image", Sequential((("norm", Norm(3)),)), (3, 4, 4)).rows()
+    with pytest.raises(ValueError, match="no part nope"):
+        TINY.replaced({"nope": ReLU()})
+
+
+def test_a_network_without_weights_runs():
+    net = nets.Net("bend", Sequential((("relu", ReLU()),)), (1, 2, 2, 2))
+    x = np.random.default_rng(0).standard_normal((1, *net.input))
+    np.testing.assert_array_equal(net.forward(x, {}), np.maximum(x, 0))
+    np.testing.assert_array_equal(net.to_torch({})(torch.from_numpy(x)).numpy(), np.maximum(x, 0))
+
+
+def test_a_body_that_ends_in_a_bend_can_be_trained():
+    block = Residual((("c", Conv(2, 2, (1, 3, 3), padding=(0, 1, 1))), ("r", ReLU())))
+    module = nets.Net("late_bend", Sequential((("block", block),)), (2, 2, 4, 4)).to_torch()
+    module(torch.rand(1, 2, 2, 4, 4)).sum().backward()
+    assert all(p.grad is not None for p in module.parameters())
 
 
 def test_the_table_ends_with_the_sums():
@@ -454,3 +505,15 @@ def test_a_picture_is_written_and_a_wrong_ending_is_refused(tmp_path, capsys):
     assert "nonsense" in capsys.readouterr().err
     assert not (tmp_path / "net.nonsense").exists()
     assert main(["nets", "--draw", str(tmp_path / "all.png")]) == 2
+
+
+def test_a_batch_too_large_for_the_kernels_grid_goes_another_way(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, 2, 3, 4, 4)), rng.standard_normal((2, 1, 2, 3, 3))
+    with installed():
+        from vidlearn.layers import fast_cupy
+
+        monkeypatch.setattr(fast_cupy, "MOST", 3)
+        monkeypatch.setattr(fast_cupy, "_compiled", None)  # the kernel must not be asked
+        got = fast_cupy.conv3d(arrays.from_numpy(x, "cupy"), arrays.from_numpy(w, "cupy"), groups=2).get()
+    np.testing.assert_allclose(got, layers.conv3d(x, w, groups=2), rtol=1e-12)

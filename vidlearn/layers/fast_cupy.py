@@ -9,12 +9,14 @@ from typing import Any
 import cupy as cp
 import numpy as np
 
+from vidlearn.layers.fast import convolving
 from vidlearn.layers.reference.convolving import Window, check_channels
 
 __all__ = ["conv3d"]
 
 Ints = int | tuple[int, ...]
 PLACES, CHUNK, EACH = 64, 16, 4
+MOST = 65535  # blocks along the grid's last axis
 
 
 @functools.cache
@@ -29,6 +31,8 @@ def conv3d(
 ) -> Any:
     """The matrix product of im2col, its columns made where they are needed."""
     check_channels(x.shape, w.shape, groups)
+    if x.shape[0] * groups > MOST:
+        return convolving.conv3d(x, w, b, stride, padding, dilation, groups)
     window = Window("w", x.shape[2:], w.shape[2:], stride, padding, dilation)
     x, w = cp.ascontiguousarray(x), cp.ascontiguousarray(w)
     b = cp.zeros(w.shape[0], x.dtype) if b is None else cp.ascontiguousarray(b)

@@ -65,12 +65,12 @@ def draw(net: Net, shape: Shape | None = None) -> Figure:
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
 
-    start = tuple(shape or net.input)
+    start = tuple(net.input if shape is None else shape)
     rows = {row.path: row for row in net.rows(start)}
     boxes = [_Box("input", "input", start, len(start) - 1)]
     for box in _boxes("", net.body, rows):
         last = boxes[-1]
-        same = box.text == last.text or box.kind == "Residual"
+        same = box.text == last.text or (box.kind == "Residual" and _form(box.text) == _form(last.text))
         if same and (box.kind, box.shape) == (last.kind, last.shape):
             last.times += 1
             last.text = _either(last.text, box.text)
@@ -119,6 +119,11 @@ def _boxes(path: str, node: Node, rows: dict[str, Row]) -> list[_Box]:
         shape = inside[-1].shape
         return [_Box("Residual", "\n".join(_times(c.kernel) for c in body), shape, len(shape) - 1)]
     return [box for name, part in node.parts() for box in _boxes(f"{path}.{name}" if path else name, part, rows)]
+
+
+def _form(text: str) -> list[int]:
+    """How many lines, and how many numbers in each."""
+    return [line.count("×") for line in text.split("\n")]
 
 
 def _either(a: str, b: str) -> str:

@@ -121,7 +121,10 @@ def inception_v1(classes: int = 1000) -> Net:
 
 
 def i3d_inception(classes: int = 400, channels: int = 3, frames: int = 64) -> Net:
-    """I3D, the inflated Inception-V1 (Carreira and Zisserman 2017); ``channels=2`` is the flow stream."""
+    """I3D, the inflated Inception-V1 (Carreira and Zisserman 2017); ``channels=2`` is the flow stream.
+
+    Its padding is TensorFlow's "SAME" for even extents; an odd number of frames or pixels is padded a little otherwise.
+    """
     final: tuple[Part, ...] = (
         ("avg_pool", Pool((2, 7, 7), (1, 1, 1), how="mean")),
         ("dropout", Dropout()),

@@ -48,7 +48,8 @@ def inflate(
     Raises
     ------
     ValueError
-        If the network is not one for images, or a kernel is even.
+        If the network is not one for images, a kernel is even, or the clip does not fit a layer: AlexNet's and VGG's
+        linear layers look at all positions and take one frame only.
 
     References
     ----------
@@ -64,18 +65,24 @@ def inflate(
     """
     if len(net.input) != 3:
         raise ValueError(f"net: expected a network for images (C, H, W), got {net.name} for {net.input}")
+    if time_border not in ("zeros", "edge"):
+        raise ValueError(f"time_border: expected 'zeros' or 'edge', got {time_border!r}")
     net.check_weights(weights)
     steps = dict(stride or {})
     changed: dict[str, Node] = {}
     made = dict(weights)
+    windows = {path for path, layer in net.layers().items() if isinstance(layer, Conv | Pool)}
+    if not steps.keys() <= windows:
+        raise ValueError(
+            f"stride: {net.name} has no convolution or pool {', '.join(sorted(steps.keys() - windows))}; see its table()"
+        )
     for path, layer in net.layers().items():
         new = _layer(path, layer, kernel, steps.pop(path, 1), time_border)
         changed[path] = new
         if isinstance(new, Conv):
             made[f"{path}.weight"] = inflation.inflate(weights[f"{path}.weight"], new.kernel[0])
-    if steps:
-        raise ValueError(f"stride: {net.name} has no layer {', '.join(steps)}; see its table()")
     clip_net = replace(net.replaced(changed), name=f"inflated {net.name}", input=(net.input[0], frames, *net.input[1:]))
+    clip_net.rows()  # a linear layer on all positions, as AlexNet's, takes one frame only: its sentence says so
     return clip_net, made
 
 

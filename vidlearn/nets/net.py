@@ -115,7 +115,7 @@ class Net:
             )
             for row in rows
         ]
-        shape_text = "×".join(map(str, tuple(shape or self.input)))
+        shape_text = "×".join(map(str, tuple(self.input if shape is None else shape)))
         lines.append((self.name, shape_text, "", "", f"{self.parameters():,}", f"{self.macs(shape):,}"))
         widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
 
@@ -189,12 +189,15 @@ class Net:
         module = importlib.import_module("vidlearn.nets.module").build(self.body)
         if weights is not None:
             torch = importlib.import_module("torch")
-            tensors = {n: torch.as_tensor(np.asarray(arrays.to_numpy(v))) for n, v in weights.items()}
-            dtype = next(iter(tensors.values())).dtype
-            missing, unexpected = module.to(dtype).load_state_dict(tensors, strict=False)
-            missing = [n for n in missing if not n.endswith("num_batches_tracked")]
-            if missing or unexpected:
-                self.check_weights(tensors)
+            self.check_weights(weights)
+            kind = self._kind(weights)
+            tensors = {
+                n: v.detach().cpu() if torch.is_tensor(v) else torch.as_tensor(np.asarray(arrays.to_numpy(v)))
+                for n, v in weights.items()
+            }
+            if kind:
+                module = module.to(getattr(torch, kind))
+            module.load_state_dict(tensors, strict=False)  # norms' num_batches_tracked may be missing
         return module
 
     # -------------------------------------------------------------- change the tree
@@ -202,14 +205,20 @@ class Net:
     def replaced(self, layers: Mapping[str, Node]) -> Net:
         """Return the network with other nodes at some paths."""
 
+        left = set(layers)
+
         def change(path: str, node: Node) -> Node:
+            left.discard(path)
             if path in layers:
                 return layers[path]
             if isinstance(node, Arrangement):
                 return node.rebuilt(lambda name, part: change(_join(path, name), part))
             return node
 
-        return replace(self, body=change("", self.body))
+        changed = replace(self, body=change("", self.body))
+        if left:
+            raise ValueError(f"layers: {self.name} has no part {', '.join(sorted(left))}; see its table()")
+        return changed
 
     def folded(self, weights: Weights) -> tuple[Net, dict[str, Array]]:
         """Return the network in inference form, every batch norm folded into the convolution before it, and its weights.
@@ -239,7 +248,10 @@ class Net:
 
     def _trace(self, shape: Shape | None) -> tuple[list[Row], Signal, dict[str, str]]:
         """Return the rows, the last signal, and for every norm that follows a convolution alone, that convolution."""
-        start = Signal.input(tuple(shape or self.input))
+        try:
+            start = Signal.input(self.input if shape is None else tuple(shape))
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
         extents = dict(zip(start.axes, start.positions, strict=True))
         rows: list[Row] = []
         made: dict[str, tuple[Layer, Signal]] = {}
@@ -280,14 +292,24 @@ class Net:
         return located
 
     def _check(self, x: Array, weights: Weights) -> None:
+        if not hasattr(x, "shape") or len(x.shape) < 2 or x.shape[0] < 1:
+            got = tuple(x.shape) if hasattr(x, "shape") else type(x).__name__
+            raise ValueError(f"x: expected an array of shape (N, {', '.join(map(str, self.input))}), got {got}")
         self._trace(tuple(x.shape[1:]))
         self.check_weights(weights)
-        kinds = {str(v.dtype).removeprefix("torch.") for n, v in weights.items() if n in self.shapes()}
-        kind = str(x.dtype).removeprefix("torch.")
-        if kinds != {kind}:
+        wanted, kind = self._kind(weights), str(x.dtype).removeprefix("torch.")
+        if wanted and kind != wanted:
+            raise TypeError(f"x: expected {wanted}, as the weights are, got {kind}; convert one of them")
+
+    def _kind(self, weights: Weights) -> str:
+        """The floating-point type of the weights, or nothing where there are none."""
+        known = self.shapes()
+        kinds = sorted({str(w.dtype).removeprefix("torch.") for n, w in weights.items() if n in known})
+        if len(kinds) > 1:
             raise TypeError(
-                f"x: expected {' and '.join(sorted(kinds))}, as the weights are, got {kind}; convert one of them"
+                f"weights: expected one floating-point type, got {' and '.join(kinds)}; convert some of them"
             )
+        return kinds[0] if kinds else ""
 
     def check_weights(self, weights: Weights) -> None:
         """Refuse weights of other names or shapes with a sentence that names the first few."""

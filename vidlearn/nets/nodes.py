@@ -61,6 +61,21 @@ def _window(kernel: Shape, stride: Shape, padding: Shape) -> str:
     return " ".join(parts)
 
 
+def _check_window(layer: Any, **least: int) -> None:
+    """Hold a layer's kernel to two or three numbers, and what goes with it to one number or as many."""
+    kernel = layer.kernel
+    if not isinstance(kernel, tuple) or len(kernel) not in (2, 3) or min(kernel) < 1:
+        raise ValueError(f"kernel: expected two numbers for images or three for clips, got {kernel!r}")
+    for name, smallest in least.items():
+        value = getattr(layer, name)
+        numbers = (value,) * len(kernel) if isinstance(value, int) else tuple(value)
+        if len(numbers) != len(kernel) or min(numbers) < smallest:
+            raise ValueError(
+                f"{name}: expected one number, or {len(kernel)} as the kernel has, of at least {smallest}, got {value}"
+            )
+        object.__setattr__(layer, name, numbers)
+
+
 class Node:
     """A layer or an arrangement of nodes."""
 
@@ -131,16 +146,11 @@ class Conv(Layer):
     time_border: Literal["zeros", "edge"] = "zeros"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.kernel, tuple) or len(self.kernel) not in (2, 3):
-            raise ValueError(f"kernel: expected two numbers for images or three for clips, got {self.kernel!r}")
-        for name in ("stride", "padding", "dilation"):
-            value = getattr(self, name)
-            numbers = (value,) * len(self.kernel) if isinstance(value, int) else tuple(value)
-            if len(numbers) != len(self.kernel):
-                raise ValueError(f"{name}: expected one number, or {len(self.kernel)} as the kernel has, got {value}")
-            object.__setattr__(self, name, numbers)
-        if self.c_in % self.groups or self.c_out % self.groups:
+        _check_window(self, stride=1, padding=0, dilation=1)
+        if self.groups < 1 or self.c_in % self.groups or self.c_out % self.groups:
             raise ValueError(f"groups: expected a divisor of {self.c_in} and {self.c_out} channels, got {self.groups}")
+        if self.time_border not in ("zeros", "edge") or (self.time_border == "edge" and len(self.kernel) == 2):
+            raise ValueError(f"time_border: expected 'zeros', or 'edge' for clips, got {self.time_border!r}")
 
     def __str__(self) -> str:
         groups = f", {self.groups} groups" if self.groups > 1 else ""
@@ -195,6 +205,8 @@ class Norm(Layer):
 
     def output(self, x: Signal) -> Signal:
         x.expect(self.channels)
+        if len(x.positions) != self.axes:
+            raise ValueError(f"expected {self.axes} axes besides the channels, got shape {x.shape}; set Norm's axes")
         return x
 
     def learned(self) -> dict[str, Shape]:
@@ -292,9 +304,13 @@ class Pool(Layer):
     how: Literal["max", "mean"] = "max"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stride", self.stride or self.kernel)
-        if isinstance(self.padding, int):
-            object.__setattr__(self, "padding", (self.padding,) * len(self.kernel))
+        if self.stride is None:
+            object.__setattr__(self, "stride", self.kernel)
+        _check_window(self, stride=1, padding=0)
+        if self.how not in ("max", "mean") or (self.how == "mean" and len(self.kernel) == 2):
+            raise ValueError(f"how: expected 'max', or 'mean' for clips, got {self.how!r}")
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel, strict=True)):  # type: ignore[arg-type]
+            raise ValueError(f"padding: expected at most half the kernel {self.kernel}, got {self.padding}")
 
     def __str__(self) -> str:
         return f"{self.how.capitalize()}Pool {_window(self.kernel, self.stride, self.padding)}"  # type: ignore[arg-type]
@@ -410,6 +426,16 @@ Part = tuple[str, Node]
 class Arrangement(Node):
     """Named parts, and the order in which they run. A part's name is its place in the weights' names."""
 
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.parts()]
+        bad = [name for name in names if not name or "." in name or names.count(name) > 1]
+        if bad:
+            raise ValueError(
+                f"parts: expected a name of its own, without a dot, for each; got {bad[0]!r} among {names}"
+            )
+        if () in self.chains() and isinstance(self, Branches):
+            raise ValueError("paths: expected at least one part in each; where a branch does nothing, put Identity()")
+
     def chains(self) -> list[tuple[Part, ...]]:
         """The parts that run one after the other, chain by chain."""
         return [value for field in fields(self) if isinstance(value := getattr(self, field.name), tuple)]
@@ -452,11 +478,12 @@ def numbered(*steps: Node) -> Sequential:
     return Sequential(tuple((str(i), step) for i, step in enumerate(steps)))
 
 
-def _is_new(node: Node) -> bool:
-    """Whether a node's answer lies in memory of its own, and not where its input does."""
-    if isinstance(node, Arrangement):
-        return any(_is_new(part) for _, part in node.parts())
-    return isinstance(node, Conv | Norm | Pool | Linear)
+def _is_own(parts: tuple[Part, ...]) -> bool:
+    """Whether the last answer lies in memory of its own that no gradient needs as it is."""
+    for _, part in reversed(parts):
+        if not isinstance(part, Identity):
+            return _is_own(part.steps) if isinstance(part, Sequential) else isinstance(part, Conv | Norm | Linear)
+    return False
 
 
 @dataclass(frozen=True)
@@ -473,7 +500,7 @@ class Residual(Arrangement):
             y = visit(name, part, y)
         for name, part in self.shortcut:
             rest = visit(name, part, rest)
-        if any(_is_new(part) for _, part in self.body):
+        if _is_own(self.body):
             y += rest  # in place where it can be
         else:
             y = y + rest

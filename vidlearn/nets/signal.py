@@ -49,7 +49,11 @@ class Signal:
     @staticmethod
     def input(shape: Shape) -> Signal:
         """The input itself: (C, T, H, W) or (C, H, W)."""
-        axes = ("T", "H", "W")[-(len(shape) - 1) :]
+        if not 1 <= len(shape) <= 4 or min(shape) < 1:
+            raise ValueError(
+                f"the input: expected (C, T, H, W) or (C, H, W) without the batch, each at least 1, got {tuple(shape)}"
+            )
+        axes = ("T", "H", "W")[4 - len(shape) :]
         return Signal(tuple(shape), axes, {axis: Reach() for axis in axes})
 
     @property

@@ -46,7 +46,9 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
     """The logarithm of the sum of exponentials, less the right score."""
     xp = namespace(logits)
     shifted = logits - _largest(logits)
-    right = xp.sum(shifted * _is_right(logits, labels), axis=-1)
+    right = xp.sum(
+        xp.where(_is_right(logits, labels) > 0, shifted, xp.zeros_like(shifted)), axis=-1
+    )  # −inf · 0 is no 0
     return xp.mean(xp.log(xp.sum(xp.exp(shifted), axis=-1)) - right)
 
 
