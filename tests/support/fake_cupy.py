@@ -16,6 +16,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from vidlearn.cuda_on_cpu import Kernel
 
@@ -234,6 +235,9 @@ def _modules() -> dict[str, ModuleType]:
     modules: dict[str, ModuleType] = {"cupy": cupy, "cupy.cuda": cuda}
     for name in ("linalg", "fft", "random"):
         modules[f"cupy.{name}"] = cupy.__dict__[name] = _Mirror(f"cupy.{name}", getattr(np, name))
+    for name in ("cupyx", "cupyx.scipy"):
+        modules[name] = ModuleType(name)
+    modules["cupyx.scipy.special"] = _Mirror("cupyx.scipy.special", scipy.special)
     return modules
 
 
@@ -258,7 +262,7 @@ def installed(sanitize: str | bool = False) -> Iterator[ModuleType]:
     array([2., 4.])
     """
     bound = {n for n in sys.modules if n.startswith("vidlearn.") and n.endswith((".fast_cupy", ".fast"))}
-    before = {n: sys.modules.pop(n) for n in list(sys.modules) if n == "cupy" or n.startswith("cupy.")}
+    before = {n: sys.modules.pop(n) for n in list(sys.modules) if n.split(".")[0] in ("cupy", "cupyx")}
     _forget(bound)
     SANITIZE[0] = sanitize
     modules = _modules()

@@ -26,7 +26,7 @@ avg_pool3d_backward = Operation(
 )
 global_avg_pool = Operation(pooling.global_avg_pool, slide="CS231n · Early Fusion vs Late Fusion vs 3D CNN")
 
-# between two convolutions
+# between two layers
 batch_norm = Operation(normalizing.batch_norm, slide="SJTU · Partial BN")
 batch_norm_train = Operation(normalizing.batch_norm_train, slide="SJTU · Partial BN")
 batch_norm_train_backward = Operation(normalizing.batch_norm_train_backward, slide="SJTU · Partial BN")
@@ -34,8 +34,10 @@ fold_batch_norm = Operation(normalizing.fold_batch_norm, slide="CS231n · 3D Con
 local_response_norm = Operation(
     normalizing.local_response_norm, slide="CS231n · Separating Motion and Appearance: Two-Stream Networks"
 )
+layer_norm = Operation(normalizing.layer_norm, slide="SJTU · TimeSFormer")
 relu = Operation(normalizing.relu, slide="CS231n · C3D: The VGG of 3D CNNs")
 relu_backward = Operation(normalizing.relu_backward, slide="CS231n · C3D: The VGG of 3D CNNs")
+gelu = Operation(normalizing.gelu, slide="SJTU · TimeSFormer")
 
 # from features to a class
 linear = Operation(classifying.linear, slide="CS231n · Video Classification: Late Fusion (with FC layers)")

@@ -1,8 +1,9 @@
-"""Convolution of clips on an NVIDIA GPU by a kernel of its own, without im2col's memory; ``fast`` has the others."""
+"""What CuPy needs kernels for: convolution of clips without im2col's memory, and the error function in GELU."""
 
 from __future__ import annotations
 
 import functools
+import math
 from importlib import resources
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from vidlearn.layers.fast import convolving
 from vidlearn.layers.reference.convolving import Window, check_channels
 
-__all__ = ["conv3d"]
+__all__ = ["conv3d", "gelu"]
 
 Ints = int | tuple[int, ...]
 PLACES, CHUNK, EACH = 64, 16, 4
@@ -46,3 +47,10 @@ def conv3d(
     real = {"float32": "float", "float64": "double"}[x.dtype.name]
     _compiled(real, tile)(grid, (tile * PLACES // EACH**2,), (x, w, b, y, *geometry))
     return y
+
+
+def gelu(x: Any) -> Any:
+    """CuPy's error function: NumPy's spelling has none."""
+    from cupyx.scipy.special import erf
+
+    return x * (erf(x * math.sqrt(0.5)) + 1) / 2

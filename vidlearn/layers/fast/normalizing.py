@@ -61,6 +61,13 @@ def local_response_norm(x: Array, size: int = 5, alpha: float = 1e-4, beta: floa
     return x / (k + alpha / size * total) ** beta
 
 
+def layer_norm(x: Array, gamma: Array, beta: Array, eps: float = 1e-5) -> Array:
+    """Two means over the features, the second one of what is left."""
+    xp = namespace(x)
+    centered = x - xp.mean(x, axis=-1)[..., None]
+    return gamma * (centered / xp.sqrt(xp.mean(centered * centered, axis=-1) + eps)[..., None]) + beta
+
+
 def relu(x: Array) -> Array:
     """The larger of x and 0."""
     return namespace(x).maximum(x, 0)

@@ -1,10 +1,11 @@
-"""Between two convolutions: batch normalization, local response normalization, and the bend that makes depth matter.
+"""Between two layers: batch, layer and local response normalization, and the bend that makes depth matter.
 
-Channels are the second axis, ``(N, C, …)``, whatever positions follow.
+Channels are the second axis, ``(N, C, …)``, whatever positions follow; of tokens, features are the last.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -234,6 +235,43 @@ def local_response_norm(
     return x / (k + alpha / size * total) ** beta
 
 
+def layer_norm(
+    x: Float[Array, "*B D"], gamma: Float[Array, "D"], beta: Float[Array, "D"], eps: PositiveFloat = 1e-5
+) -> Float[Array, "*B D"]:
+    r"""Normalize each token by its own mean and spread: the norm of transformers, which needs no batch.
+
+    .. math:: y = \gamma \, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta, \quad
+              \mu = \operatorname{mean}_d x_d, \quad \sigma^2 = \operatorname{mean}_d (x_d - \mu)^2
+
+    Parameters
+    ----------
+    x
+        (…, D), the features last.
+    gamma, beta
+        (D,), the scale and the offset that were learned.
+    eps
+        Keeps the root away from 0.
+
+    Returns
+    -------
+    y
+        (…, D).
+
+    References
+    ----------
+    J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization", 2016; SJTU, "TimeSFormer".
+
+    Examples
+    --------
+    >>> layer_norm(np.array([[1.0, 3.0], [10.0, 30.0]]), np.ones(2), np.zeros(2), eps=1e-12)
+    array([[-1.,  1.],
+           [-1.,  1.]])
+    """
+    mean = x.mean(axis=-1, keepdims=True)
+    var = ((x - mean) ** 2).mean(axis=-1, keepdims=True)
+    return gamma * (x - mean) / np.sqrt(var + eps) + beta
+
+
 # ------------------------------------------------------------------ the bend
 
 
@@ -290,3 +328,33 @@ def relu_backward(dy: Float[Array, "*B"], x: Float[Array, "*B"]) -> Float[Array,
     array([0., 5.])
     """
     return np.where(x > 0, dy, 0.0).astype(dy.dtype)
+
+
+def gelu(x: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    r"""Pass each value in the share that its size deserves: the soft bend of transformers.
+
+    .. math:: y = x \, \Phi(x) = \frac{x}{2} \left( 1 + \operatorname{erf}(x / \sqrt 2) \right)
+
+    :math:`\Phi(x)` is how many of all normally distributed values are smaller than x.
+
+    Parameters
+    ----------
+    x
+        Any shape.
+
+    Returns
+    -------
+    y
+        Of the same shape.
+
+    References
+    ----------
+    D. Hendrycks, K. Gimpel, "Gaussian error linear units (GELUs)", 2016; SJTU, "TimeSFormer".
+
+    Examples
+    --------
+    >>> gelu(np.array([-1.0, 0.0, 1.0, 9.0])).round(3)
+    array([-0.159,  0.   ,  0.841,  9.   ])
+    """
+    smaller = 0.5 * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2)))
+    return (x * smaller).astype(x.dtype)

@@ -1,4 +1,4 @@
-"""Specs of what stands between two convolutions: norms and the bend."""
+"""Specs of what stands between two layers: norms and the bend."""
 
 from __future__ import annotations
 
@@ -464,6 +464,68 @@ local_response_norm = Spec(
     large=lambda size, rng: {"x": rng.normal(size=(1, 16, *size))},
 )  # fmt: skip
 
+# ------------------------------------------------------------------ layer_norm
+
+
+def _tokens(least: int) -> Any:
+    """Tokens (…, D) of at least so many features, with scale, offset and epsilon."""
+    shapes = st.one_of(st.tuples(st.integers(least, 3)), st.tuples(few, few, st.integers(least, 4)))
+    return shapes.flatmap(lambda shape: st.fixed_dictionaries(
+        {"x": array_of(*shape), "gamma": array_of(shape[-1]), "beta": array_of(shape[-1]), "eps": EPS}))  # fmt: skip
+
+
+def lifting_a_token(f: Any, x: Any, gamma: Any, beta: Any, eps: float) -> Any:
+    return f(x + 3, gamma, beta, eps), f(x, gamma, beta, eps)
+
+
+def tokens_apart(f: Any, x: Any, gamma: Any, beta: Any, eps: float) -> Any:
+    both = np.stack([x, -2 * x])
+    return f(both, gamma, beta, eps)[0], f(x, gamma, beta, eps)
+
+
+def flat_tokens_become_beta(f: Any, x: Any, gamma: Any, beta: Any, eps: float) -> Any:
+    return f(np.full_like(x, 0.5), gamma, beta, eps), np.broadcast_to(beta, x.shape)
+
+
+def _layer_norm(x: Any, gamma: Any, beta: Any, eps: float, axis: Any = -1, unbiased: bool = False) -> Any:
+    mean = x.mean(axis=axis, keepdims=True)
+    n = x.shape[-1]
+    var = ((x - mean) ** 2).mean(axis=axis, keepdims=True) * (n / (n - 1) if unbiased and n > 1 else 1)
+    return gamma * (x - mean) / np.sqrt(var + eps) + beta
+
+
+layer_norm = Spec(
+    cases={"several features": _tokens(2), "any": _tokens(1)},
+    laws=[
+        Law("lifting all features of a token alike changes nothing", lifting_a_token),
+        Law("a token is normalized by itself, whatever stands beside it", tokens_apart),
+        Law("where all features are equal, beta is left", flat_tokens_become_beta),
+    ],
+    mistakes=[
+        Mistake("over all tokens at once", lambda right, x, gamma, beta, eps=1e-5: _layer_norm(x, gamma, beta, eps, axis=None),
+                ["Whose mean is it?", "Each token's own: over the last axis."]),
+        Mistake("over the first axis", lambda right, x, gamma, beta, eps=1e-5: _layer_norm(x, gamma, beta, eps, axis=0),
+                ["Batch norm shares its statistics among samples. Does layer norm?", "Over the last axis."]),
+        Mistake("variance divided by D − 1", lambda right, x, gamma, beta, eps=1e-5: _layer_norm(x, gamma, beta, eps, unbiased=True),
+                ["Is it an estimate from a sample, or a mean of what is there?", "Divide by D."]),
+        Mistake("mean not taken away", lambda right, x, gamma, beta, eps=1e-5: gamma * x / np.sqrt(x.var(axis=-1, keepdims=True) + eps) + beta,
+                ["What is the mean of the answer, before gamma and beta?", "0: subtract the mean first."]),
+        Mistake("gamma and beta swapped", lambda right, x, gamma, beta, *rest: right(x, beta, gamma, *rest),
+                ["Which of the two multiplies?", "gamma scales, beta is added."]),
+        Mistake("divided by the variance", lambda right, x, gamma, beta, eps=1e-5: (
+                gamma * (x - x.mean(axis=-1, keepdims=True)) / (x.var(axis=-1, keepdims=True) + eps) + beta),
+                ["In what unit is a variance?", "Divide by its root."]),
+    ],
+    accepted=[lambda x, gamma, beta, eps=1e-5: _layer_norm(x, gamma, beta, eps),
+              lambda x, gamma, beta, eps=1e-5: np.apply_along_axis(
+                  lambda t: (t - t.mean()) / (t.var() + eps) ** 0.5, -1, x) * gamma + beta],
+    tolerance=Tolerance(ulps=64, why="two means, a root and a quotient, and what the difference can cancel",
+                        scale=lambda expected, x, gamma, beta, eps=1e-5: largest(expected, beta)
+                        + largest(gamma) * largest(x) / eps**0.5),
+    cost=Cost(flops=lambda s: 8 * s.pixels * s.D, bytes=lambda s: 2 * s.pixels * s.D * s.itemsize),
+    large=lambda size, rng: {"x": rng.normal(size=(size[0] * size[1], 64)), "gamma": rng.normal(size=64), "beta": rng.normal(size=64)},
+)  # fmt: skip
+
 # ------------------------------------------------------------------ relu, relu_backward
 
 
@@ -544,4 +606,55 @@ relu_backward = Spec(
     tolerance=Tolerance(ulps=1, why="nothing is rounded"),
     cost=Cost(flops=lambda s: s.pixels, bytes=lambda s: 3 * s.pixels * s.itemsize),
     large=lambda size, rng: {"dy": _large_clip(size, rng), "x": _large_clip(size, rng)},
+)  # fmt: skip
+
+# ------------------------------------------------------------------ gelu
+
+
+def shares_add_up(f: Any, x: Any) -> Any:
+    return f(x) - f(-x), x
+
+
+def far_out_it_passes(f: Any, x: Any) -> Any:
+    far = np.abs(x) + 16
+    return f(far), far
+
+
+def far_below_it_stops(f: Any, x: Any) -> Any:
+    far = -np.abs(x) - 16
+    return f(far) + far, far
+
+
+def _normal_share(x: Any) -> Any:
+    """How many normal values are smaller: the integral of the bell curve by Simpson's rule."""
+    t = np.linspace(0, 1, 201)
+    weight = np.ones(201)
+    weight[1:-1:2], weight[2:-1:2] = 4, 2
+    x = np.asarray(x, float)
+    return 0.5 + x * (np.exp(-0.5 * (x[..., None] * t) ** 2) @ weight) / 600 / np.sqrt(2 * np.pi)
+
+
+gelu = Spec(
+    cases={"any shape": _any_shape(), "nothing positive": _any_shape().map(lambda d: {"x": -np.abs(d["x"])})},
+    laws=[
+        Law("what it passes of x, less what it passes of −x, is x", shares_add_up),
+        Law("far above 0 all passes", far_out_it_passes),
+        Law("far below 0 nothing passes", far_below_it_stops),
+    ],
+    mistakes=[
+        Mistake("erf of x, not of x/√2", lambda right, x: right(np.sqrt(2) * x) / np.sqrt(2),
+                ["erf and the normal distribution measure in other units. Which?", "erf(x/√2)."]),
+        Mistake("sigmoid instead of the normal share", lambda right, x: x / (1 + np.exp(-x)),
+                ["How many normal values are smaller than 1?", "84 %, not 73 %: that was SiLU."]),
+        Mistake("hard bend", lambda right, x: np.maximum(x, 0),
+                ["What becomes of −1?", "A little passes: −0.16."]),
+        Mistake("the share, not x times the share", lambda right, x: np.where(x == 0, 0.5, right(x) / np.where(x == 0, 1, x)),
+                ["What becomes of 9?", "Nearly 9."]),
+        Mistake("not halved", lambda right, x: 2 * right(x),
+                ["1 + erf reaches 2. What should it reach?", "Divide by 2."]),
+    ],
+    accepted=[lambda x: x * _normal_share(x), lambda x: x - x * _normal_share(-x)],
+    tolerance=Tolerance(ulps=16, why="one error function and two products"),
+    cost=Cost(flops=lambda s: 20 * s.pixels, bytes=lambda s: 2 * s.pixels * s.itemsize),
+    large=lambda size, rng: {"x": _large_clip(size, rng)},
 )  # fmt: skip
