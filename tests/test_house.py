@@ -18,7 +18,8 @@ ROOT = PACKAGE.parent
 #: from the ground up; a module imports from its own floor's folder and from the floors below
 FLOORS = [
     ("arrays",), ("signature",), ("operation", "spec"), ("judge",), ("cuda_on_cpu",), ("video",), ("layers",),
-    tuple(c for c in vl.CONCEPTS if c != "layers"), ("nets",), ("slides",), ("sandbox",),
+    ("nonlocal_attention",),
+    tuple(c for c in vl.CONCEPTS if c not in ("layers", "nonlocal_attention")), ("nets",), ("slides",), ("sandbox",),
     ("compare", "grade", "notebooks"), ("demo",), ("cli",),
 ]  # fmt: skip
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -9,7 +9,7 @@ from torch import nn
 
 from vidlearn.nets.nodes import Arrangement, Conv, Layer, Linear, Node, Norm, ReLU, Residual
 
-__all__ = ["EdgeConv3d", "build"]
+__all__ = ["Computed", "EdgeConv3d", "build"]
 
 
 class EdgeConv3d(nn.Conv3d):
@@ -23,10 +23,23 @@ class EdgeConv3d(nn.Conv3d):
         return nn.functional.conv3d(input, self.weight, self.bias, self.stride, (0, *space), self.dilation, self.groups)
 
 
+class Computed(nn.Module):
+    """A layer without weights that torch has no module for: its operations, by torch."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self._layer = layer
+
+    def forward(self, x: Any) -> Any:
+        """Compute the layer; gradients flow through it."""
+        return self._layer.apply(x, {}, lambda operation: operation.on("torch"))
+
+
 class _Arranged(nn.Module):
     def __init__(self, node: Arrangement) -> None:
         super().__init__()
         self._node = node
+        self._unnamed: dict[str, nn.Module] = {}  # a dict keeps it out of the weights' names
         for chain in node.chains():
             # a ReLU may work in place on what was made for it alone: a layer's answer, or a residual block's sum
             own = isinstance(node, Residual) and chain is node.after
@@ -34,15 +47,26 @@ class _Arranged(nn.Module):
                 module = build(part)
                 if own and isinstance(part, ReLU):
                     module.inplace = True  # type: ignore[assignment]
-                self.add_module(name, module)
+                if name:
+                    self.add_module(name, module)
+                else:
+                    self._adopt(module)
                 own = isinstance(part, Conv | Norm | Linear)
 
-    def forward(self, x: torch.Tensor) -> Any:
+    def forward(self, x: Any) -> Any:
         """Run the parts as the arrangement says."""
         return self._node.run(self._visit, x)
 
-    def _visit(self, name: str, part: Node, x: torch.Tensor) -> Any:
-        return self._modules[name](x)  # type: ignore[misc]
+    def _adopt(self, module: nn.Module) -> None:
+        """Run a part under no name: its weights are called as this module's own."""
+        self._unnamed[""] = module
+        for name, parameter in module._parameters.items():
+            self.register_parameter(name, parameter)
+        for name, child in module._modules.items():
+            self.add_module(name, child)
+
+    def _visit(self, name: str, part: Node, x: Any) -> Any:
+        return (self._modules[name] if name else self._unnamed[name])(x)  # type: ignore[misc]
 
 
 def build(node: Node) -> nn.Module:

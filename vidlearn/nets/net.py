@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidlearn import arrays
-from vidlearn.nets.nodes import Arrangement, Conv, Identity, Layer, Linear, Node, Norm
+from vidlearn.nets.nodes import Arrangement, Conv, Identity, Layer, Node, Norm
 from vidlearn.nets.signal import Shape, Signal
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Net:
     def shapes(self) -> dict[str, Shape]:
         """Return the name and the shape of every weight, those that training keeps and does not learn included."""
         return {
-            f"{path}.{name}": shape
+            _join(path, name): shape
             for path, layer in self.layers().items()
             for name, shape in {**layer.learned(), **layer.kept()}.items()
         }
@@ -134,16 +134,18 @@ class Net:
     # -------------------------------------------------------------- compute
 
     def initial(self, seed: int = 0, dtype: str = "float32") -> dict[str, np.ndarray]:
-        """Return random weights: He's normal for convolutions and linear layers, 1 and 0 for norms."""
+        """Return random weights: He's normal for convolutions and linear layers, 1 and 0 for norms, small embeddings."""
         rng = np.random.default_rng(seed)
         weights = {}
         for path, layer in self.layers().items():
             for name, shape in {**layer.learned(), **layer.kept()}.items():
-                if name == "weight" and isinstance(layer, Conv | Linear):
-                    value = rng.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
+                if len(shape) > 1:
+                    spread = math.sqrt(2 / math.prod(shape[1:])) if name == "weight" else 0.02
+                    value = spread * rng.standard_normal(shape)
                 else:
-                    value = np.ones(shape) if name in ("weight", "running_var") else np.zeros(shape)
-                weights[f"{path}.{name}"] = value.astype(dtype)
+                    start = {"weight": getattr(layer, "gamma", 1.0), "running_var": 1.0}.get(name, 0.0)
+                    value = np.full(shape, start)
+                weights[_join(path, name)] = value.astype(dtype)
         return weights
 
     def forward(self, x: Array, weights: Weights) -> Array:
@@ -257,27 +259,30 @@ class Net:
         made: dict[str, tuple[Layer, Signal]] = {}
         follows: dict[str, str] = {}
 
-        def visit(path: str, node: Node, x: Signal) -> Signal:
+        def visit(path: str, node: Node, x: Any) -> Any:
             if isinstance(node, Arrangement):
                 try:
                     return node.run(lambda name, part, v: visit(_join(path, name), part, v), x)
                 except ValueError as error:
-                    raise error if getattr(error, "located", False) else self._located(path, node, x, error) from None
+                    raise error if getattr(error, "located", False) else self._located(path, node, error) from None
             assert isinstance(node, Layer)
-            x.uses.append(path)
+            for signal in x if isinstance(x, tuple) else (x,):
+                signal.uses.append(path)
             if isinstance(node, Norm) and x.source:
                 follows[path] = x.source
             try:
                 y = replace(node.output(x), source=path, uses=[])
             except ValueError as error:
-                raise self._located(path, node, x, error) from None
+                raise self._located(path, node, error) from None
             learned = sum(math.prod(s) for s in node.learned().values())
             clipped = tuple(min(size, extents[axis]) for axis, size in zip(y.reach, y.field, strict=True))
-            rows.append(Row(path, node, y.shape, y.field, clipped, learned, node.macs(y)))
+            rows.append(Row(path, node, y.shape, y.field, clipped, learned, node.macs(x, y)))
             made[path] = (node, y)
             return y
 
         last = visit("", self.body, start)
+        if isinstance(last, tuple):
+            raise ValueError(f"{self.name}: expected one answer at the end, got {len(last)} pathways; put Join() there")
         alone = {
             norm: conv
             for norm, conv in follows.items()
@@ -285,7 +290,7 @@ class Net:
         }
         return rows, last, alone
 
-    def _located(self, path: str, node: Node, x: Signal, error: ValueError) -> ValueError:
+    def _located(self, path: str, node: Node, error: ValueError) -> ValueError:
         where = f"{self.name}: {path or 'the input'} ({node if isinstance(node, Layer) else type(node).__name__})"
         located = ValueError(f"{where}: {error}")
         located.located = True  # type: ignore[attr-defined]
@@ -336,7 +341,7 @@ class Net:
 
 
 def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+    return f"{path}.{name}" if path and name else path or name
 
 
 def _layers(path: str, node: Node) -> Iterator[tuple[str, Layer]]:

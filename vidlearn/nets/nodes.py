@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from vidlearn import layers
+from vidlearn import layers, nonlocal_attention
 from vidlearn.arrays import namespace
 from vidlearn.nets.signal import Shape, Signal
 from vidlearn.operation import Operation
@@ -27,20 +27,27 @@ __all__ = [
     "Conv",
     "Dropout",
     "Flatten",
+    "Frames",
     "GlobalPool",
     "Identity",
+    "Join",
+    "Lateral",
     "Layer",
     "Linear",
     "MergeTime",
     "Node",
+    "NonLocalMean",
     "Norm",
     "Pad",
     "Part",
+    "Pathways",
     "Pool",
     "ReLU",
     "Residual",
     "Sequential",
+    "non_local",
     "numbered",
+    "side_by_side",
 ]
 
 Array = Any
@@ -107,8 +114,8 @@ class Layer(Node):
         """The statistics that training keeps beside them."""
         return {}
 
-    def macs(self, y: Signal) -> int:
-        """Multiply-accumulates for one sample with the traced answer `y`."""
+    def macs(self, x: Any, y: Signal) -> int:
+        """Multiply-accumulates for one sample with the traced input `x` and answer `y`."""
         return 0
 
     def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
@@ -164,7 +171,7 @@ class Conv(Layer):
         weight = {"weight": (self.c_out, self.c_in // self.groups, *self.kernel)}
         return {**weight, "bias": (self.c_out,)} if self.bias else weight
 
-    def macs(self, y: Signal) -> int:
+    def macs(self, x: Any, y: Signal) -> int:
         return math.prod(y.positions) * math.prod(self.learned()["weight"])
 
     def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
@@ -199,6 +206,7 @@ class Norm(Layer):
     eps: float = 1e-5
     momentum: float = 0.1
     axes: int = 3  # of the positions, for torch, which has one module for each
+    gamma: float = 1.0  # what training starts its scale from; 0 as the last of a residual's body: it starts as nothing
 
     def __str__(self) -> str:
         return f"Norm {self.channels}"
@@ -222,7 +230,9 @@ class Norm(Layer):
         from torch import nn
 
         kind = nn.BatchNorm3d if self.axes == 3 else nn.BatchNorm2d
-        return kind(self.channels, eps=self.eps, momentum=self.momentum)
+        norm = kind(self.channels, eps=self.eps, momentum=self.momentum)
+        nn.init.constant_(norm.weight, self.gamma)
+        return norm
 
 
 @dataclass(frozen=True)
@@ -352,6 +362,61 @@ class GlobalPool(Layer):
 
 
 @dataclass(frozen=True)
+class Frames(Layer):
+    """Every so many frames of a clip, from the first one on: a slower look at it."""
+
+    every: int
+
+    def __str__(self) -> str:
+        return f"Frames, 1 of {self.every}"
+
+    def output(self, x: Signal) -> Signal:
+        if x.axes != ("T", "H", "W") or x.shape[1] % self.every:
+            raise ValueError(f"expected a clip (C, T, H, W) with T a multiple of {self.every}, got shape {x.shape}")
+        return x.windowed(x.channels, (1, 1, 1), (self.every, 1, 1), (0, 0, 0))
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        return x[:, :, :: self.every]
+
+    def torch(self) -> nn.Module:
+        from vidlearn.nets.module import Computed
+
+        return Computed(self)
+
+
+@dataclass(frozen=True)
+class NonLocalMean(Layer):
+    """At each position of the first of three values the mean of the third, weighted by how the first fits the second."""
+
+    pairwise: Literal["gaussian", "embedded gaussian", "dot product"] = "embedded gaussian"
+
+    def __str__(self) -> str:
+        return f"NonLocalMean, {self.pairwise}"
+
+    def output(self, x: tuple[Signal, Signal, Signal]) -> Signal:  # type: ignore[override]
+        theta, phi, g = x
+        if theta.channels != phi.channels or phi.positions != g.positions:
+            raise ValueError(f"expected queries, keys and values that fit, got shapes {[a.shape for a in x]}")
+        everywhere = g.pooled().reach
+        reach = {axis: theta.reach[axis] | everywhere[axis] for axis in theta.reach}
+        return replace(theta, shape=(g.channels, *theta.positions), reach=reach)
+
+    def macs(self, x: Any, y: Signal) -> int:
+        theta, phi, g = x
+        return math.prod(theta.positions) * math.prod(phi.positions) * (theta.channels + g.channels)
+
+    def apply(self, x: Any, w: Mapping[str, Array], on: On) -> Array:
+        theta, phi, g = (namespace(a).moveaxis(a.reshape(*a.shape[:2], -1), 1, 2) for a in x)
+        y = on(nonlocal_attention.nonlocal_mean)(theta, phi, g, self.pairwise)
+        return namespace(y).moveaxis(y, 2, 1).reshape(*x[2].shape[:2], *x[0].shape[2:])
+
+    def torch(self) -> nn.Module:
+        from vidlearn.nets.module import Computed
+
+        return Computed(self)
+
+
+@dataclass(frozen=True)
 class MergeTime(Layer):
     """All frames' channels side by side, (C, T, H, W) as (C·T, H, W): early fusion's first step."""
 
@@ -387,7 +452,7 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Linear(Layer):
-    """A fully connected layer on a row of features."""
+    """A fully connected layer on a row of features, or on each token."""
 
     n_in: int
     n_out: int
@@ -397,16 +462,16 @@ class Linear(Layer):
         return f"Linear {self.n_in}→{self.n_out}"
 
     def output(self, x: Signal) -> Signal:
-        if len(x.shape) > 1:
+        if len(x.shape) > 1 and not x.tokens:
             raise ValueError(f"expected a row of features, got shape {x.shape}; put Flatten before it")
         x.expect(self.n_in, "features")
-        return replace(x, shape=(self.n_out,))
+        return replace(x, shape=(*x.shape[:-1], self.n_out))
 
     def learned(self) -> dict[str, Shape]:
         return {"weight": (self.n_out, self.n_in), **({"bias": (self.n_out,)} if self.bias else {})}
 
-    def macs(self, y: Signal) -> int:
-        return self.n_in * self.n_out
+    def macs(self, x: Any, y: Signal) -> int:
+        return math.prod(y.shape) * self.n_in
 
     def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
         return on(layers.linear)(x, w["weight"], w.get("bias"))
@@ -424,16 +489,20 @@ Part = tuple[str, Node]
 
 @dataclass(frozen=True)
 class Arrangement(Node):
-    """Named parts, and the order in which they run. A part's name is its place in the weights' names."""
+    """Named parts, and the order in which they run.
+
+    A part's name is its place in the weights' names; one part may be named "": its weights are called as if they were
+    the arrangement's own. A value that runs through may be a tuple, one for each of several pathways.
+    """
 
     def __post_init__(self) -> None:
         names = [name for name, _ in self.parts()]
-        bad = [name for name in names if not name or "." in name or names.count(name) > 1]
+        bad = [name for name in names if "." in name or names.count(name) > 1]
         if bad:
             raise ValueError(
                 f"parts: expected a name of its own, without a dot, for each; got {bad[0]!r} among {names}"
             )
-        if () in self.chains() and isinstance(self, Branches):
+        if () in self.chains() and isinstance(self, Pathways):
             raise ValueError("paths: expected at least one part in each; where a branch does nothing, put Identity()")
 
     def chains(self) -> list[tuple[Part, ...]]:
@@ -509,28 +578,100 @@ class Residual(Arrangement):
         return y
 
 
+def side_by_side(values: tuple[Any, ...]) -> Any:
+    """Concatenate the channels of signals, or of arrays of any library."""
+    if isinstance(values[0], Signal):
+        joined = values[0]
+        for value in values[1:]:
+            joined = joined.beside(value)
+        return joined
+    return namespace(values[0]).concatenate(values, axis=1)
+
+
 @dataclass(frozen=True)
-class Branches(Arrangement):
-    """Side by side on the same input, each one part after the other, and their channels concatenated."""
+class Pathways(Arrangement):
+    """Side by side: one chain of parts for each value of a tuple, or each on the same value; the answer is a tuple."""
 
     paths: tuple[tuple[Part, ...], ...]
 
     def chains(self) -> list[tuple[Part, ...]]:
         return list(self.paths)
 
-    def rebuilt(self, change: Callable[[str, Node], Node]) -> Branches:
-        return Branches(tuple(tuple((name, change(name, part)) for name, part in path) for path in self.paths))
+    def rebuilt(self, change: Callable[[str, Node], Node]) -> Pathways:
+        return type(self)(tuple(tuple((name, change(name, part)) for name, part in path) for path in self.paths))
 
     def run(self, visit: Visit, x: Any) -> Any:
+        values = x if isinstance(x, tuple) else (x,) * len(self.paths)
+        if len(values) != len(self.paths):
+            raise ValueError(f"expected {len(self.paths)} pathways, got {len(values)}")
         answers = []
-        for path in self.paths:
-            y = x
+        for path, y in zip(self.paths, values, strict=True):
             for name, part in path:
                 y = visit(name, part, y)
             answers.append(y)
-        if isinstance(x, Signal):
-            joined = answers[0]
-            for answer in answers[1:]:
-                joined = joined.beside(answer)
-            return joined
-        return namespace(x).concatenate(answers, axis=1)
+        return tuple(answers)
+
+
+@dataclass(frozen=True)
+class Branches(Pathways):
+    """Side by side on the same input, each one part after the other, and their channels concatenated."""
+
+    def run(self, visit: Visit, x: Any) -> Any:
+        return side_by_side(super().run(visit, x))
+
+
+@dataclass(frozen=True)
+class Join(Arrangement):
+    """The end of pathways: their channels concatenated."""
+
+    def run(self, visit: Visit, x: Any) -> Any:
+        return side_by_side(_several(x))
+
+
+@dataclass(frozen=True)
+class Lateral(Arrangement):
+    """What the steps make of the second pathway, concatenated to the first; the second goes on as it is."""
+
+    steps: tuple[Part, ...]
+
+    def run(self, visit: Visit, x: Any) -> Any:
+        first, second = _several(x, 2)
+        y = second
+        for name, part in self.steps:
+            y = visit(name, part, y)
+        return side_by_side((first, y)), second
+
+
+def _several(x: Any, count: int | None = None) -> tuple[Any, ...]:
+    if not isinstance(x, tuple) or (count and len(x) != count):
+        got = f"{len(x)} pathways" if isinstance(x, tuple) else "one value"
+        raise ValueError(f"expected {count or 'several'} pathways, got {got}; put Pathways before it")
+    return x
+
+
+def non_local(
+    channels: int,
+    inner: int | None = None,
+    subsample: int = 2,
+    pairwise: Literal["embedded gaussian", "dot product"] = "embedded gaussian",
+) -> Residual:
+    """Return a non-local block: what every position finds at all others, added to it; it starts as an identity.
+
+    `inner` channels, half of them unless it is said, meet; what is looked at is pooled over `subsample` × `subsample`
+    places. (Wang et al., "Non-local neural networks", CVPR 2018.)
+    """
+    inner = inner or channels // 2
+
+    def project(name: str, pooled: bool) -> tuple[Part, ...]:
+        chain: tuple[Part, ...] = ((name, Conv(channels, inner, (1, 1, 1), bias=True)),)
+        pool = Pool((1, subsample, subsample))
+        return (*chain, (f"{name}_pool", pool)) if pooled and subsample > 1 else chain
+
+    look = Pathways((project("conv_theta", False), project("conv_phi", True), project("conv_g", True)))
+    body: tuple[Part, ...] = (
+        ("", look),
+        ("mean", NonLocalMean(pairwise)),
+        ("conv_out", Conv(inner, channels, (1, 1, 1), bias=True)),
+        ("norm", Norm(channels, gamma=0.0)),
+    )
+    return Residual(body, after=())

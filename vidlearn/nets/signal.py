@@ -36,8 +36,9 @@ class Reach:
 class Signal:
     """One value in the trace of a network.
 
-    `shape` is (channels, *positions) without the batch; `axes` names the positions' axes (some of T, H, W); `reach`
-    says for every axis of the network's input what one position has seen of it.
+    `shape` is (channels, *positions) without the batch; `axes` names the positions' axes (some of T, H, W), or is
+    ``("L",)`` for tokens, whose `shape` is (tokens, features); `reach` says for every axis of the network's input what
+    one position has seen of it.
     """
 
     shape: Shape
@@ -59,12 +60,17 @@ class Signal:
     @property
     def channels(self) -> int:
         """How many channels, or features."""
-        return self.shape[0]
+        return self.shape[-1] if self.tokens else self.shape[0]
+
+    @property
+    def tokens(self) -> bool:
+        """Whether these are tokens (L, D), features last, and no longer a grid."""
+        return self.axes == ("L",)
 
     @property
     def positions(self) -> Shape:
         """The extents without the channels."""
-        return self.shape[1:]
+        return self.shape[:-1] if self.tokens else self.shape[1:]
 
     @property
     def field(self) -> Shape:
