@@ -61,7 +61,7 @@ def published() -> dict[str, Any]:
             found[name] = getattr(models.video, name)
     if not missing("torchvision") and not missing("pytorchvideo"):
         hub = importlib.import_module("pytorchvideo.models.hub")
-        for name in ("c2d_r50", "i3d_r50", "slow_r50", "csn_r101"):
+        for name in ("c2d_r50", "i3d_r50", "slow_r50", "csn_r101", "slowfast_r50", "slowfast_r101", "slowfast_16x8_r101_50_50"):  # fmt: skip
             found[name] = getattr(hub, name)
     return found
 

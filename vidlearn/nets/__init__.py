@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vidlearn.nets.bottleneck import c2d_r50, csn_r101, i3d_r50, ip_csn_r101, slow_r50
+from vidlearn.nets.bottleneck import c2d_r50, csn_r101, fast_r50, i3d_r50, ip_csn_r101, slow_r50
 from vidlearn.nets.c3d import c3d
 from vidlearn.nets.image import alexnet, resnet18, resnet34, resnet50, resnet101, vgg16, vgg_m_2048
 from vidlearn.nets.inception import i3d_inception, inception_v1, s3d
@@ -38,6 +38,7 @@ from vidlearn.nets.residual import (
     rmc4_18,
     rmc5_18,
 )
+from vidlearn.nets.slowfast import slowfast, slowfast_4x16_r50, slowfast_16x8_r101_50_50, slowfast_r50, slowfast_r101
 from vidlearn.nets.small import early_fusion, late_fusion, slow_fusion
 
 _BUILDERS: tuple[Callable[..., Net], ...] = (
@@ -71,6 +72,11 @@ _BUILDERS: tuple[Callable[..., Net], ...] = (
     c2d_r50,
     i3d_r50,
     slow_r50,
+    fast_r50,
+    slowfast_4x16_r50,
+    slowfast_r50,
+    slowfast_r101,
+    slowfast_16x8_r101_50_50,
     csn_r101,
     ip_csn_r101,
 )
@@ -84,6 +90,7 @@ __all__ = [
     "csn_r101",
     "early_fusion",
     "f_r2d_18",
+    "fast_r50",
     "i3d_inception",
     "i3d_r50",
     "inception_v1",
@@ -109,6 +116,11 @@ __all__ = [
     "s3d",
     "slow_fusion",
     "slow_r50",
+    "slowfast",
+    "slowfast_4x16_r50",
+    "slowfast_16x8_r101_50_50",
+    "slowfast_r50",
+    "slowfast_r101",
     "vgg16",
     "vgg_m_2048",
     "zoo",

@@ -1,4 +1,4 @@
-"""Bottleneck residual networks for clips: C2D, I3D and the Slow network on ResNet-50, CSN on ResNet-101.
+"""Bottleneck residual networks for clips: C2D, I3D, the Slow and the Fast pathway alone on ResNet-50, CSN on ResNet-101.
 
 A block is three convolutions, a narrows, b looks around, c widens; the networks differ in which of them sees time. The
 names of the weights are PyTorchVideo's.
@@ -23,13 +23,14 @@ from vidlearn.nets.nodes import (
     ReLU,
     Residual,
     Sequential,
+    non_local,
     numbered,
 )
 from vidlearn.nets.signal import Shape
 
-__all__ = ["c2d_r50", "csn_r101", "i3d_r50", "ip_csn_r101", "slow_r50"]
+__all__ = ["c2d_r50", "csn_r101", "fast_r50", "i3d_r50", "ip_csn_r101", "slow_r50"]
 
-_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
 def _around(kernel: Shape) -> Shape:
@@ -80,25 +81,29 @@ def stage(
     kernels: tuple[Shape, ...],
     stride: Shape,
     middle: Literal["2d", "ir", "ip"] = "2d",
+    look_after: tuple[int, ...] = (),
 ) -> Sequential:
-    """Return `n` bottlenecks, the first one with the stride; `kernels` of their first convolutions take turns."""
-    blocks = []
+    """Return `n` bottlenecks, the first one with the stride; `kernels` of their first convolutions take turns.
+
+    After those of `look_after` there is a non-local block; the bottlenecks keep their names, so that weights trained
+    without them load.
+    """
+    blocks: list[Part] = []
     for i, a in enumerate(islice(cycle(kernels), n)):
-        blocks.append(_block(c_in, c_mid, a, stride if i == 0 else (1, 1, 1), middle))
+        blocks.append((str(i), _block(c_in, c_mid, a, stride if i == 0 else (1, 1, 1), middle)))
         c_in = 4 * c_mid
-    return Sequential((("res_blocks", numbered(*blocks)),))
+        if i in look_after:
+            blocks.append((f"nonlocal{i}", non_local(c_in)))
+    return Sequential((("res_blocks", Sequential(tuple(blocks))),))
 
 
-def head(width: int, classes: int, window: Shape) -> Sequential:
-    """Return the average over the last positions and the linear layer."""
-    return Sequential(
-        (
-            ("pool", Pool(window, (1,) * len(window), how="mean")),
-            ("dropout", Dropout()),
-            ("output_pool", GlobalPool()),
-            ("flatten", Flatten()),
-            ("proj", Linear(width, classes)),
-        )
+def head(width: int, classes: int) -> tuple[Part, ...]:
+    """Return the average over all positions and the linear layer."""
+    return (
+        ("dropout", Dropout()),
+        ("output_pool", GlobalPool()),
+        ("flatten", Flatten()),
+        ("proj", Linear(width, classes)),
     )
 
 
@@ -109,45 +114,74 @@ def _network(
     first: Shape,
     kernels: tuple[tuple[Shape, ...], ...],
     window: Shape,
+    width: int = 64,
     halve_time: bool = False,
     time_strides: Shape = (1, 1, 1, 1),
     middle: Literal["2d", "ir", "ip"] = "2d",
+    look_after: tuple[tuple[int, ...], ...] = ((), (), (), ()),
 ) -> Sequential:
-    blocks: list[Node] = [stem(3, 64, first)]
-    c_in = 64
-    for i, (n, ks, s) in enumerate(zip(_BLOCKS[depth], kernels, time_strides, strict=True)):
+    blocks: list[Node] = [stem(3, width, first)]
+    c_in = width
+    for i, (n, ks, s) in enumerate(zip(BLOCKS[depth], kernels, time_strides, strict=True)):
         step = 1 if i == 0 else 2
-        blocks.append(stage(c_in, 64 * 2**i, n, ks, (s, step, step), middle))
-        c_in = 256 * 2**i
+        blocks.append(stage(c_in, width * 2**i, n, ks, (s, step, step), middle, look_after[i]))
+        c_in = 4 * width * 2**i
         if i == 0 and halve_time:
             blocks.append(Pool((2, 1, 1)))
-    blocks.append(head(c_in, classes, window))
+    blocks.append(Sequential((("pool", Pool(window, (1, 1, 1), how="mean")), *head(c_in, classes))))
     return Sequential((("blocks", numbered(*blocks)),))
 
 
-_SPACE: tuple[Shape, ...] = ((1, 1, 1),)
-_TIME: tuple[Shape, ...] = ((3, 1, 1),)
+SPACE: tuple[Shape, ...] = ((1, 1, 1),)
+TIME: tuple[Shape, ...] = ((3, 1, 1),)
+
+
+#: after which bottlenecks of a stage the published networks have non-local blocks
+LOOK_AFTER: tuple[tuple[int, ...], ...] = ((), (1, 3), (1, 3, 5), ())
+SLOWFAST = "Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019"
+
+
+def slow_kernels(depth: int, seeing_time: int) -> tuple[tuple[Shape, ...], ...]:
+    """First kernels of the Slow pathway's bottlenecks, stage by stage; `seeing_time` of the third see time."""
+    return (SPACE, SPACE, _some(depth, seeing_time), TIME)
+
+
+def fast_kernels(depth: int, seeing_time: int) -> tuple[tuple[Shape, ...], ...]:
+    """First kernels of the Fast pathway's bottlenecks, stage by stage; `seeing_time` of the third see time."""
+    return (TIME, TIME, _some(depth, seeing_time), TIME)
+
+
+def _some(depth: int, seeing_time: int) -> tuple[Shape, ...]:
+    return TIME * seeing_time + SPACE * (BLOCKS[depth][2] - seeing_time)
 
 
 def c2d_r50(classes: int = 400, frames: int = 8) -> Net:
     """C2D on ResNet-50: frame by frame, only pooled over time (Wang et al. 2018); PyTorchVideo's weights load."""
-    body = _network(50, classes, first=(1, 7, 7), kernels=(_SPACE,) * 4, window=(frames // 2, 7, 7), halve_time=True)
+    body = _network(50, classes, first=(1, 7, 7), kernels=(SPACE,) * 4, window=(frames // 2, 7, 7), halve_time=True)
     return Net("c2d_r50", body, (3, frames, 224, 224), "Wang et al., Non-local Neural Networks, CVPR 2018")
 
 
 def i3d_r50(classes: int = 400, frames: int = 8) -> Net:
     """I3D on ResNet-50: every second 1×1 convolution inflated to 3×1×1 (Wang et al. 2018); PyTorchVideo's weights load."""
-    kernels = (_TIME, _TIME + _SPACE, _TIME + _SPACE, _SPACE + _TIME)
+    kernels = (TIME, TIME + SPACE, TIME + SPACE, SPACE + TIME)
     body = _network(50, classes, first=(5, 7, 7), kernels=kernels, window=(frames // 2, 7, 7), halve_time=True)
     return Net("i3d_r50", body, (3, frames, 224, 224), "Wang et al., Non-local Neural Networks, CVPR 2018")
 
 
-def slow_r50(classes: int = 400, frames: int = 8) -> Net:
-    """The Slow network on ResNet-50: time is seen in the last two stages only; PyTorchVideo's weights load."""
-    kernels = (_SPACE, _SPACE, _TIME, _TIME)
-    body = _network(50, classes, first=(1, 7, 7), kernels=kernels, window=(frames, 7, 7))
-    source = "Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019"
-    return Net("slow_r50", body, (3, frames, 224, 224), source)
+def slow_r50(classes: int = 400, frames: int = 8, depth: int = 50, nonlocal_blocks: bool = False) -> Net:
+    """The Slow pathway alone, on ResNet-50: time is seen in the last two stages only; PyTorchVideo's weights load."""
+    look_after = LOOK_AFTER if nonlocal_blocks else ((), (), (), ())
+    kernels = slow_kernels(depth, 6)
+    body = _network(depth, classes, first=(1, 7, 7), kernels=kernels, window=(frames, 7, 7), look_after=look_after)
+    name = f"slow_r{depth}{'_nl' if nonlocal_blocks else ''}"
+    return Net(name, body, (3, frames, 224, 224), SLOWFAST)
+
+
+def fast_r50(classes: int = 400, frames: int = 32, depth: int = 50) -> Net:
+    """The Fast pathway alone: many frames, an eighth of the channels, and time seen in every stage."""
+    kernels = fast_kernels(depth, 6)
+    body = _network(depth, classes, first=(5, 7, 7), kernels=kernels, window=(frames, 7, 7), width=8)
+    return Net(f"fast_r{depth}", body, (3, frames, 224, 224), SLOWFAST)
 
 
 def _csn(name: str, middle: Literal["ir", "ip"], classes: int, frames: int) -> Net:
@@ -155,7 +189,7 @@ def _csn(name: str, middle: Literal["ir", "ip"], classes: int, frames: int) -> N
         101,
         classes,
         first=(3, 7, 7),
-        kernels=(_SPACE,) * 4,
+        kernels=(SPACE,) * 4,
         window=(frames // 8, 7, 7),
         time_strides=(1, 2, 2, 2),
         middle=middle,

@@ -1,0 +1,85 @@
+"""Layers that take something away before the Fast pathway sees it: what does it need to see motion?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from vidlearn.arrays import namespace
+from vidlearn.nets.nodes import Array, Layer, On
+from vidlearn.nets.signal import Signal
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Channels", "Upsample", "Weak"]
+
+
+class _Computed(Layer):
+    def torch(self) -> nn.Module:
+        from vidlearn.nets.module import Computed
+
+        return Computed(self)
+
+
+@dataclass(frozen=True)
+class Weak(_Computed):
+    """A clip without its colors, without what stands still, or at half of its resolution."""
+
+    how: Literal["grey", "time difference", "half"]
+
+    def __str__(self) -> str:
+        return f"Weak, {self.how}"
+
+    def output(self, x: Signal) -> Signal:
+        channels = {"grey": 1, "time difference": x.channels, "half": x.channels}[self.how]
+        kernel, stride, padding = {
+            "grey": ((1, 1, 1), (1, 1, 1), (0, 0, 0)),
+            "time difference": ((3, 1, 1), (1, 1, 1), (1, 0, 0)),
+            "half": ((1, 2, 2), (1, 2, 2), (0, 0, 0)),
+        }[self.how]
+        return x.windowed(channels, kernel, stride, padding)
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        from vidlearn import slowfast
+
+        operation = {
+            "grey": slowfast.to_grey,
+            "time difference": slowfast.time_difference,
+            "half": slowfast.half_resolution,
+        }
+        return on(operation[self.how])(x)
+
+
+@dataclass(frozen=True)
+class Channels(_Computed):
+    """Some of the channels, from `first` up to but without `end`."""
+
+    first: int
+    end: int
+
+    def output(self, x: Signal) -> Signal:
+        if x.channels < self.end:
+            raise ValueError(f"expected at least {self.end} channels, got shape {x.shape}")
+        return replace(x, shape=(self.end - self.first, *x.positions))
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        return x[:, self.first : self.end]
+
+
+@dataclass(frozen=True)
+class Upsample(_Computed):
+    """Each place `times` × `times` times, as large again as another pathway."""
+
+    times: int
+
+    def output(self, x: Signal) -> Signal:
+        c, t, h, w = x.shape
+        finer = {a: replace(r, jump=max(1, r.jump // self.times)) for a, r in x.reach.items() if a != "T"}
+        return replace(x, shape=(c, t, h * self.times, w * self.times), reach={**x.reach, **finer})
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        n, c, t, height, width = x.shape
+        rows = namespace(x).broadcast_to(x[:, :, :, :, None, :, None], (n, c, t, height, self.times, width, self.times))
+        return rows.reshape(n, c, t, height * self.times, width * self.times)
