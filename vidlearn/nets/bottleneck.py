@@ -137,7 +137,10 @@ TIME: tuple[Shape, ...] = ((3, 1, 1),)
 
 
 #: after which bottlenecks of a stage the published networks have non-local blocks
-LOOK_AFTER: tuple[tuple[int, ...], ...] = ((), (1, 3), (1, 3, 5), ())
+LOOK_AFTER: dict[int, tuple[tuple[int, ...], ...]] = {
+    50: ((), (1, 3), (1, 3, 5), ()),
+    101: ((), (), (6, 13, 20), ()),
+}
 SLOWFAST = "Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019"
 
 
@@ -170,7 +173,7 @@ def i3d_r50(classes: int = 400, frames: int = 8) -> Net:
 
 def slow_r50(classes: int = 400, frames: int = 8, depth: int = 50, nonlocal_blocks: bool = False) -> Net:
     """The Slow pathway alone, on ResNet-50: time is seen in the last two stages only; PyTorchVideo's weights load."""
-    look_after = LOOK_AFTER if nonlocal_blocks else ((), (), (), ())
+    look_after = LOOK_AFTER[depth] if nonlocal_blocks else ((), (), (), ())
     kernels = slow_kernels(depth, 6)
     body = _network(depth, classes, first=(1, 7, 7), kernels=kernels, window=(frames, 7, 7), look_after=look_after)
     name = f"slow_r{depth}{'_nl' if nonlocal_blocks else ''}"

@@ -652,20 +652,23 @@ def _several(x: Any, count: int | None = None) -> tuple[Any, ...]:
 def non_local(
     channels: int,
     inner: int | None = None,
-    subsample: int = 2,
+    pool: Shape = (1, 2, 2),
     pairwise: Literal["embedded gaussian", "dot product"] = "embedded gaussian",
+    pool_first: bool = False,
 ) -> Residual:
     """Return a non-local block: what every position finds at all others, added to it; it starts as an identity.
 
-    `inner` channels, half of them unless it is said, meet; what is looked at is pooled over `subsample` × `subsample`
-    places. (Wang et al., "Non-local neural networks", CVPR 2018.)
+    `inner` channels, half of them unless it is said, meet. What is looked at is max-pooled, after its projection as in
+    the paper or, cheaper, before it. (Wang et al., "Non-local neural networks", CVPR 2018.)
     """
     inner = inner or channels // 2
 
     def project(name: str, pooled: bool) -> tuple[Part, ...]:
-        chain: tuple[Part, ...] = ((name, Conv(channels, inner, (1, 1, 1), bias=True)),)
-        pool = Pool((1, subsample, subsample))
-        return (*chain, (f"{name}_pool", pool)) if pooled and subsample > 1 else chain
+        conv: Part = (name, Conv(channels, inner, (1, 1, 1), bias=True))
+        if not pooled or max(pool) == 1:
+            return (conv,)
+        small: Part = (f"{name}_pool", Pool(pool))
+        return (small, conv) if pool_first else (conv, small)
 
     look = Pathways((project("conv_theta", False), project("conv_phi", True), project("conv_g", True)))
     body: tuple[Part, ...] = (

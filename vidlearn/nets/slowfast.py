@@ -70,7 +70,8 @@ def slowfast(
     classes
         Of the answer.
     nonlocal_blocks
-        Whether the Slow pathway has five non-local blocks, in its second and third stage.
+        Whether the Slow pathway has non-local blocks: five in ResNet-50's second and third stage, three in
+        ResNet-101's third.
     weak
         What is taken from the Fast pathway: color, everything but change, everything but motion (then the clip has two
         more channels, the optical flow), half of the resolution.
@@ -93,7 +94,7 @@ def slowfast(
         raise ValueError(
             f"lateral_kernel: expected an odd number of frames, so that one is the middle, got {lateral_kernel}"
         )
-    look_after = LOOK_AFTER if nonlocal_blocks else ((), (), (), ())
+    look_after = LOOK_AFTER[depth] if nonlocal_blocks else ((), (), (), ())
     slow_frames = frames // alpha
     seen, channels = _weakened(weak)
 
