@@ -24,15 +24,20 @@ class EdgeConv3d(nn.Conv3d):
 
 
 class Computed(nn.Module):
-    """A layer without weights that torch has no module for: its operations, by torch."""
+    """A layer that torch has no module for: its operations, by torch."""
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         self._layer = layer
+        for name, shape in layer.learned().items():
+            weight = torch.full(shape, 1.0 if name == "weight" else 0.0)
+            if len(shape) > 1:
+                nn.init.kaiming_normal_(weight) if name == "weight" else nn.init.normal_(weight, std=0.02)
+            self.register_parameter(name, nn.Parameter(weight))
 
     def forward(self, x: Any) -> Any:
         """Compute the layer; gradients flow through it."""
-        return self._layer.apply(x, {}, lambda operation: operation.on("torch"))
+        return self._layer.apply(x, dict(self._parameters), lambda operation: operation.on("torch"))
 
 
 class _Arranged(nn.Module):

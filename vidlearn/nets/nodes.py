@@ -45,6 +45,7 @@ __all__ = [
     "ReLU",
     "Residual",
     "Sequential",
+    "in_turn",
     "non_local",
     "numbered",
     "side_by_side",
@@ -557,13 +558,22 @@ def _is_own(parts: tuple[Part, ...]) -> bool:
 
 @dataclass(frozen=True)
 class Residual(Arrangement):
-    """What the body adds to the input, or to a shortcut from it; then `after`, most often a ReLU."""
+    """What the body adds to the input, or to a shortcut from it; then `after`, most often a ReLU.
+
+    `before` is what both of them start from.
+    """
 
     body: tuple[Part, ...]
     shortcut: tuple[Part, ...] = ()
     after: tuple[Part, ...] = (("relu", ReLU()),)
+    before: tuple[Part, ...] = ()
+
+    def chains(self) -> list[tuple[Part, ...]]:
+        return [self.before, self.body, self.shortcut, self.after]
 
     def run(self, visit: Visit, x: Any) -> Any:
+        for name, part in self.before:
+            x = visit(name, part, x)
         y, rest = x, x
         for name, part in self.body:
             y = visit(name, part, y)
@@ -576,6 +586,14 @@ class Residual(Arrangement):
         for name, part in self.after:
             y = visit(name, part, y)
         return y
+
+
+def in_turn(*bodies: tuple[Part, ...]) -> Residual:
+    """One residual after the other, all their parts named as one block's: each body adds to what came out before."""
+    block = Residual(bodies[0], after=())
+    for body in bodies[1:]:
+        block = Residual(body, after=(), before=(("", block),))
+    return block
 
 
 def side_by_side(values: tuple[Any, ...]) -> Any:
