@@ -62,6 +62,18 @@ def test_fast_paths_agree_with_the_reference(op, backend, dtype):
     assert verdict.right, verdict.text()
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("op", each((o,) for o in OPERATIONS.values() if "torch" in o.fast))
+def test_torch_paths_agree_with_the_reference_in_half_precision(op, dtype):
+    """Computed in float32 and rounded once: so within an ulp or so of half precision. Laws, which subtract and divide
+    answers, are not held to it."""
+    reason = arrays.available()["torch"]
+    if reason:
+        pytest.skip(f"not run, because {reason}")
+    verdict = judge(op, op, backend="torch", strict=True, dtype=dtype, examples=12, shrink=False)
+    assert all(row.held for row in verdict.rows if row.kind != "law"), verdict.text()
+
+
 @dtypes
 @pytest.mark.parametrize("op", each((o,) for o in OPERATIONS.values() if "cupy" in o.fast))
 def test_cupy_paths_agree_with_the_reference_on_the_stand_in(op, dtype):

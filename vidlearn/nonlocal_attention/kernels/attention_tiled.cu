@@ -11,6 +11,7 @@
 // 256 threads, 16 x 16: thread (row, column) has the scores and the answers of queries row + 16 i at keys and features
 // column + 16 j. For maximum and sum, LANES threads share a query.
 // `real` is float or double; D and E are the features of keys and values. The grid: tiles of queries times samples.
+#define LOWEST real(-3e38)  // e^(LOWEST - m) is 0; NVRTC knows no INFINITY
 #define SIDE 16
 #define THREADS (SIDE * SIDE)
 #define ROWS (QUERIES / SIDE)
@@ -20,16 +21,21 @@
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 attention_tiled(const real* q, const real* k, const real* v, real* y, int L, int M, real scale) {
-    __shared__ real queries[QUERIES][D + 1], keys[KEYS][D + 1];  // one more column: rows start in different banks
-    __shared__ real values[KEYS][E], weights[QUERIES][KEYS + 1], part[QUERIES][LANES];
-    __shared__ real largest[QUERIES], total[QUERIES], correction[QUERIES];
+    __shared__ real queries[QUERIES][D + 1];  // one more column: rows start in different banks
+    __shared__ real keys[KEYS][D + 1];
+    __shared__ real values[KEYS][E];
+    __shared__ real weights[QUERIES][KEYS + 1];
+    __shared__ real part[QUERIES][LANES];
+    __shared__ real largest[QUERIES];
+    __shared__ real total[QUERIES];
+    __shared__ real correction[QUERIES];
     int thread = threadIdx.x, row = thread / SIDE, column = thread % SIDE;
     int tiles = (L + QUERIES - 1) / QUERIES, n = blockIdx.x / tiles, first = blockIdx.x % tiles * QUERIES;
     q += size_t(n) * L * D, k += size_t(n) * M * D, v += size_t(n) * M * E, y += size_t(n) * L * E;
 
     for (int i = thread; i < QUERIES * D; i += THREADS)
         queries[i / D][i % D] = first + i / D < L ? q[size_t(first) * D + i] * scale : real(0);
-    if (thread < QUERIES) largest[thread] = -INFINITY, total[thread] = 0;
+    if (thread < QUERIES) largest[thread] = LOWEST, total[thread] = 0;
 
     real sum[ROWS][FEATURES] = {};
     for (int start = 0; start < M; start += KEYS) {
@@ -52,12 +58,12 @@ attention_tiled(const real* q, const real* k, const real* v, real* y, int L, int
 #pragma unroll
             for (int j = 0; j < SCORES; j++) {
                 int key = column + j * SIDE;
-                weights[row + i * SIDE][key] = start + key < M ? score[i][j] : real(-INFINITY);
+                weights[row + i * SIDE][key] = start + key < M ? score[i][j] : LOWEST;
             }
         __syncthreads();  // all scores are there
 
         int query = thread / LANES, lane = thread % LANES;
-        real most = -INFINITY;
+        real most = LOWEST;
         for (int key = lane; key < KEYS; key += LANES) most = max(most, weights[query][key]);
         part[query][lane] = most;
         __syncthreads();  // each lane's largest is there
