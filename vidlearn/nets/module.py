@@ -44,7 +44,7 @@ class _Arranged(nn.Module):
     def __init__(self, node: Arrangement) -> None:
         super().__init__()
         self._node = node
-        self._unnamed: dict[str, nn.Module] = {}  # a dict keeps it out of the weights' names
+        self._unnamed: dict[Node, nn.Module] = {}  # a dict keeps them out of the weights' names
         for chain in node.chains():
             # a ReLU may work in place on what was made for it alone: a layer's answer, or a residual block's sum
             own = isinstance(node, Residual) and chain is node.after
@@ -55,23 +55,23 @@ class _Arranged(nn.Module):
                 if name:
                     self.add_module(name, module)
                 else:
-                    self._adopt(module)
+                    self._adopt(part, module)
                 own = isinstance(part, Conv | Norm | Linear)
 
     def forward(self, x: Any) -> Any:
         """Run the parts as the arrangement says."""
         return self._node.run(self._visit, x)
 
-    def _adopt(self, module: nn.Module) -> None:
+    def _adopt(self, part: Node, module: nn.Module) -> None:
         """Run a part under no name: its weights are called as this module's own."""
-        self._unnamed[""] = module
+        self._unnamed[part] = module
         for name, parameter in module._parameters.items():
             self.register_parameter(name, parameter)
         for name, child in module._modules.items():
             self.add_module(name, child)
 
     def _visit(self, name: str, part: Node, x: Any) -> Any:
-        return (self._modules[name] if name else self._unnamed[name])(x)  # type: ignore[misc]
+        return (self._modules[name] if name else self._unnamed[part])(x)  # type: ignore[misc]
 
 
 def build(node: Node) -> nn.Module:

@@ -492,12 +492,12 @@ Part = tuple[str, Node]
 class Arrangement(Node):
     """Named parts, and the order in which they run.
 
-    A part's name is its place in the weights' names; one part may be named "": its weights are called as if they were
+    A part's name is its place in the weights' names; a part may be named "": its weights are called as if they were
     the arrangement's own. A value that runs through may be a tuple, one for each of several pathways.
     """
 
     def __post_init__(self) -> None:
-        names = [name for name, _ in self.parts()]
+        names = list(self._names())
         bad = [name for name in names if "." in name or names.count(name) > 1]
         if bad:
             raise ValueError(
@@ -505,6 +505,14 @@ class Arrangement(Node):
             )
         if () in self.chains() and isinstance(self, Pathways):
             raise ValueError("paths: expected at least one part in each; where a branch does nothing, put Identity()")
+
+    def _names(self) -> Iterator[str]:
+        """The names of the parts, and of the parts of those that have none."""
+        for name, part in self.parts():
+            if isinstance(part, Arrangement) and not name:
+                yield from part._names()
+            else:
+                yield name
 
     def chains(self) -> list[tuple[Part, ...]]:
         """The parts that run one after the other, chain by chain."""
@@ -558,22 +566,13 @@ def _is_own(parts: tuple[Part, ...]) -> bool:
 
 @dataclass(frozen=True)
 class Residual(Arrangement):
-    """What the body adds to the input, or to a shortcut from it; then `after`, most often a ReLU.
-
-    `before` is what both of them start from.
-    """
+    """What the body adds to the input, or to a shortcut from it; then `after`, most often a ReLU."""
 
     body: tuple[Part, ...]
     shortcut: tuple[Part, ...] = ()
     after: tuple[Part, ...] = (("relu", ReLU()),)
-    before: tuple[Part, ...] = ()
-
-    def chains(self) -> list[tuple[Part, ...]]:
-        return [self.before, self.body, self.shortcut, self.after]
 
     def run(self, visit: Visit, x: Any) -> Any:
-        for name, part in self.before:
-            x = visit(name, part, x)
         y, rest = x, x
         for name, part in self.body:
             y = visit(name, part, y)
@@ -588,12 +587,9 @@ class Residual(Arrangement):
         return y
 
 
-def in_turn(*bodies: tuple[Part, ...]) -> Residual:
+def in_turn(*bodies: tuple[Part, ...]) -> Sequential:
     """One residual after the other, all their parts named as one block's: each body adds to what came out before."""
-    block = Residual(bodies[0], after=())
-    for body in bodies[1:]:
-        block = Residual(body, after=(), before=(("", block),))
-    return block
+    return Sequential(tuple(("", Residual(body, after=())) for body in bodies))
 
 
 def side_by_side(values: tuple[Any, ...]) -> Any:

@@ -126,7 +126,8 @@ class Signal:
         self.uses.append("meeting")
         other.uses.append("meeting")
         reach = {axis: self.reach[axis] | other.reach[axis] for axis in self.reach}
-        return Signal((channels, *self.positions), self.axes, reach)
+        shape = (*self.positions, channels) if self.tokens else (channels, *self.positions)
+        return Signal(shape, self.axes, reach)
 
     def __add__(self, other: Signal) -> Signal:
         if self.channels != other.channels:
