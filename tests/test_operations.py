@@ -67,7 +67,7 @@ def test_fast_paths_agree_with_the_reference(op, backend, dtype):
 def test_torch_paths_agree_with_the_reference_in_half_precision(op, dtype):
     """Computed in float32 and rounded once: so within an ulp or so of half precision. Laws, which subtract and divide
     answers, are not held to it."""
-    reason = arrays.available()["torch"]
+    reason = vl.arrays.available()["torch"]
     if reason:
         pytest.skip(f"not run, because {reason}")
     verdict = judge(op, op, backend="torch", strict=True, dtype=dtype, examples=12, shrink=False)
