@@ -496,7 +496,8 @@ def test_every_net_can_be_drawn(name):
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert "×".join(map(str, net.input)) in texts
     assert "×".join(map(str, net.output())) in texts or any("mean" in text for text in texts)
-    assert len(texts) < 50, "deep networks must fit on a page"
+    pathways = 2 if "slowfast" in name else 1
+    assert len(texts) < 50 * pathways, "deep networks must fit on a page"
     plt.close(figure)
 
 

@@ -1,17 +1,29 @@
 """The picture of a network, read off its tree: one box for each layer or block, from left to right.
 
 A box is as tall as its answer has rows, as wide as it has channels and as deep as it has frames, each on a scale of
-doublings, so that the first layer and the last fit on one page.
+doublings, so that the first layer and the last fit on one page. Pathways lie one below the other, joined by arrows
+where one reads the other.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidlearn.nets.net import Net, Row
-from vidlearn.nets.nodes import Arrangement, Branches, Conv, Layer, Linear, Node, Residual
+from vidlearn.nets.nodes import (
+    Arrangement,
+    Branches,
+    Conv,
+    Lateral,
+    Layer,
+    Linear,
+    Node,
+    NonLocalMean,
+    Pathways,
+    Residual,
+)
 from vidlearn.nets.signal import Shape
 
 if TYPE_CHECKING:
@@ -24,6 +36,7 @@ _COLORS = {
     "Conv": "#0072B2",
     "Residual": "#009E73",
     "Branches": "#CC79A7",
+    "NonLocal": "#56B4E9",
     "MaxPool": "#E69F00",
     "MeanPool": "#E69F00",
     "GlobalPool": "#E69F00",
@@ -38,8 +51,21 @@ class _Box:
     kind: str
     text: str
     shape: Shape
-    axes: int  # of the positions, before everything became one row
     times: int = 1
+
+
+@dataclass
+class _Lanes:
+    """Pathways: a row of boxes for each."""
+
+    lanes: list[list[_Box]]
+
+
+@dataclass
+class _Arrow:
+    """What the second pathway tells the first one."""
+
+    text: str
 
 
 def draw(net: Net, shape: Shape | None = None) -> Figure:
@@ -67,27 +93,37 @@ def draw(net: Net, shape: Shape | None = None) -> Figure:
 
     start = tuple(net.input if shape is None else shape)
     rows = {row.path: row for row in net.rows(start)}
-    boxes = [_Box("input", "input", start, len(start) - 1)]
-    for box in _boxes("", net.body, rows):
-        last = boxes[-1]
-        same = box.text == last.text or (box.kind == "Residual" and _form(box.text) == _form(last.text))
-        if same and (box.kind, box.shape) == (last.kind, last.shape):
-            last.times += 1
-            last.text = _either(last.text, box.text)
-        else:
-            boxes.append(box)
+    drawn = _merged([_Box("input", "input", start), *_boxes("", net.body, rows)])
+    boxes = [box for item in drawn for box in _within(item)]
     tallest = max(_size(box)[1] for box in boxes)
+    words = 0.32 * max(box.text.count("\n") + 1 + (box.times > 1) for box in boxes)
+    deep = max((len(item.lanes) for item in drawn if isinstance(item, _Lanes)), default=1)
+    drop = tallest + words + 2.6  # from one pathway to the next
     figure, ax = plt.subplots()
     x = 0.0
-    for box in boxes:
-        x = _draw(ax, box, x, tallest)
-    lines = max(box.text.count("\n") + 1 + (box.times > 1) for box in boxes)
-    bottom, top = -0.6 - 0.32 * lines, tallest + 2.0
+    for item in drawn:
+        if isinstance(item, _Box):
+            x = _draw(ax, item, x, -drop * (deep - 1) / 2, tallest)
+        elif isinstance(item, _Lanes):
+            ends = []
+            for i, lane in enumerate(item.lanes):
+                end = x
+                for box in lane:
+                    end = _draw(ax, box, end, -drop * i, tallest)
+                ends.append(end)
+            x = max(ends)
+        else:
+            ax.annotate("", (x, 0.2), (x - 0.5, -drop + tallest), arrowprops={"arrowstyle": "->", "color": "#D55E00"})
+            ax.text(x - 0.1, (tallest - drop) / 2 - 0.6, item.text, fontsize=7, color="#D55E00", ha="left", va="center",
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
+            x += 0.6
+    bottom, top = -0.6 - words - drop * (deep - 1), tallest + 2.0
     ax.set(xlim=(-0.3, x + 0.8), ylim=(bottom, top), aspect="equal")
     ax.axis("off")
     kinds = list(dict.fromkeys(box.kind for box in boxes if box.kind in _COLORS))
     names = {"MaxPool": "pool", "MeanPool": "pool", "GlobalPool": "pool", "Conv": "convolution", "Linear": "fully connected",
-             "MergeTime": "time into channels", "Residual": "residual block", "Branches": "branches"}  # fmt: skip
+             "MergeTime": "time into channels", "Residual": "residual block", "Branches": "branches",
+             "NonLocal": "non-local block"}  # fmt: skip
     legend = {names[kind]: Patch(color=_COLORS[kind]) for kind in kinds}
     figure.legend(legend.values(), legend.keys(), loc="lower center", ncols=len(legend), frameon=False, fontsize=8)
     ax.set_title(f"{net.name}: {_large(net.parameters())} weights, {_large(net.macs(start))} MACs", fontsize=10)
@@ -96,29 +132,70 @@ def draw(net: Net, shape: Shape | None = None) -> Figure:
     return figure
 
 
-def _boxes(path: str, node: Node, rows: dict[str, Row]) -> list[_Box]:
+def _within(item: _Box | _Lanes | _Arrow) -> list[_Box]:
+    return (
+        [item]
+        if isinstance(item, _Box)
+        else [b for lane in item.lanes for b in lane]
+        if isinstance(item, _Lanes)
+        else []
+    )
+
+
+def _merged(items: list[Any]) -> list[Any]:
+    """Boxes that repeat as one; a row of pathways that the next one continues as one."""
+    done: list[Any] = []
+    for item in items:
+        last = done[-1] if done else None
+        if isinstance(item, _Lanes):
+            item = _Lanes([_merged(lane) for lane in item.lanes])
+        elif isinstance(item, _Box) and isinstance(last, _Box) and _same(item, last):
+            last.times += 1
+            last.text = _either(last.text, item.text)
+            continue
+        done.append(item)
+    return done
+
+
+def _same(a: _Box, b: _Box) -> bool:
+    """Whether two boxes can be drawn as one."""
+    alike = a.text == b.text or (a.kind == "Residual" and _form(a.text) == _form(b.text))
+    return alike and (a.kind, a.shape) == (b.kind, b.shape)
+
+
+def _boxes(path: str, node: Node, rows: dict[str, Row]) -> list[Any]:
     """What is drawn of a node: itself, or its parts."""
     if isinstance(node, Layer):
         if type(node).__name__ not in _SHOWN:
             return []
-        row = rows[path]
         kind = str(node).split()[0] if type(node).__name__ == "Pool" else node.kind
-        return [_Box(kind, _text(node), row.shape, len(row.shape) - 1)]
+        return [_Box(kind, _text(node), rows[path].shape)]
     assert isinstance(node, Arrangement)
+    if isinstance(node, Lateral):
+        convolutions = [part for _, part in node.steps if isinstance(part, Conv)]
+        return [_Arrow("\n".join(f"{_times(c.kernel)}\n/{_times(c.stride)}" for c in convolutions))]  # type: ignore[arg-type]
     if isinstance(node, Residual | Branches):
         inside = [row for name, row in rows.items() if name.startswith(f"{path}.")]
         convolutions = [row.layer for row in inside if isinstance(row.layer, Conv)]
         if isinstance(node, Branches):
-            text = f"{len(node.paths)} branches"
             channels = sum(_last(path, branch[-1][0], rows).shape[0] for branch in node.paths)
-            shape = (channels, *inside[-1].shape[1:])
-            return [_Box("Branches", text, shape, len(shape) - 1)]
+            return [_Box("Branches", f"{len(node.paths)} branches", (channels, *inside[-1].shape[1:]))]
+        if any(isinstance(row.layer, NonLocalMean) for row in inside):
+            return [_Box("NonLocal", "look at\nall", inside[-1].shape)]
         short = {name for name, _ in node.shortcut}
         body = [c for c, row in zip(convolutions, [r for r in inside if isinstance(r.layer, Conv)], strict=True)
                 if row.path.removeprefix(f"{path}.").split(".")[0] not in short]  # fmt: skip
-        shape = inside[-1].shape
-        return [_Box("Residual", "\n".join(_times(c.kernel) for c in body), shape, len(shape) - 1)]
-    return [box for name, part in node.parts() for box in _boxes(f"{path}.{name}" if path else name, part, rows)]
+        return [_Box("Residual", "\n".join(_times(c.kernel) for c in body), inside[-1].shape)]
+    if isinstance(node, Pathways):
+        lanes = [
+            [box for name, part in chain for box in _boxes(_joined(path, name), part, rows)] for chain in node.paths
+        ]
+        return [_Lanes(lanes)]
+    return [box for name, part in node.parts() for box in _boxes(_joined(path, name), part, rows)]
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path and name else path or name
 
 
 def _form(text: str) -> list[int]:
@@ -169,13 +246,13 @@ def _size(box: _Box) -> tuple[float, float, float]:
     return 0.2 + 0.1 * math.log2(1 + channels), height, depth
 
 
-def _draw(ax: Axes, box: _Box, x: float, tallest: float) -> float:
-    """Draw one box at x, and return where the next one starts."""
+def _draw(ax: Axes, box: _Box, x: float, base: float, tallest: float) -> float:
+    """Draw one box at x on a pathway's base line, and return where the next one starts."""
     from matplotlib.patches import Polygon
 
     width, height, depth = _size(box)
     color = _COLORS.get(box.kind, "#BBBBBB")
-    y = (tallest - height) / 2
+    y = base + (tallest - height) / 2
     shift, rise = 0.7 * depth, 0.5 * depth
     faces = [([(x, y), (x + width, y), (x + width, y + height), (x, y + height)], 1.0)]
     if depth:
@@ -192,7 +269,7 @@ def _draw(ax: Axes, box: _Box, x: float, tallest: float) -> float:
             ax.plot([x, x + width], [y + height * i / 4] * 2, color="white", linewidth=0.8)
     lines = box.text + (f"\n{box.times} times" if box.times > 1 else "")
     room = max(width + shift, 1.2)
-    ax.text(x + (width + shift) / 2, -0.35, lines, ha="center", va="top", fontsize=7, linespacing=1.1)
-    ax.text(x + width / 2, tallest + 0.5, _times(box.shape), ha="left", va="bottom", fontsize=7, rotation=35,
+    ax.text(x + (width + shift) / 2, base - 0.35, lines, ha="center", va="top", fontsize=7, linespacing=1.1)
+    ax.text(x + width / 2, base + tallest + 0.5, _times(box.shape), ha="left", va="bottom", fontsize=7, rotation=35,
             rotation_mode="anchor")  # fmt: skip
     return x + room + 0.25
