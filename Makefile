@@ -12,7 +12,7 @@ demo: $(STAMP)            ## the three jobs on real input, with a report
 
 test: $(STAMP)            ## the whole suite, on two cores
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q tests
-	$(BIN)/python -m pytest -q --doctest-modules --ignore-glob='*/fast_cupy.py' --ignore-glob='*/samples/*' --ignore-glob='*/flow/__init__.py' --ignore-glob='*/layers/__init__.py' --ignore-glob='*/fusion/__init__.py' --ignore-glob='*/inflation/__init__.py' --ignore-glob='*/factorized/__init__.py' vidlearn
+	$(BIN)/python -m pytest -q --doctest-modules --ignore-glob='*/fast_cupy.py' --ignore-glob='*/samples/*' --ignore-glob='*/flow/__init__.py' --ignore-glob='*/layers/__init__.py' --ignore-glob='*/fusion/__init__.py' --ignore-glob='*/inflation/__init__.py' --ignore-glob='*/factorized/__init__.py' --ignore-glob='*/nonlocal_attention/__init__.py' --ignore-glob='*/slowfast/__init__.py' --ignore-glob='*/transformers/__init__.py' vidlearn
 
 quick: $(STAMP)           ## the suite without its slow part
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow" tests

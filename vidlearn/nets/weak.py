@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from vidlearn import slowfast
 from vidlearn.arrays import namespace
 from vidlearn.nets.nodes import Array, Layer, On
 from vidlearn.nets.signal import Signal
@@ -42,8 +43,6 @@ class Weak(_Computed):
         return x.windowed(channels, kernel, stride, padding)
 
     def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
-        from vidlearn import slowfast
-
         operation = {
             "grey": slowfast.to_grey,
             "time difference": slowfast.time_difference,
