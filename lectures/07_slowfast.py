@@ -168,10 +168,10 @@ empty = np.zeros((32, 1, 4, 1, 1))
 kernel = np.ones((2, 1, 5, 1, 1))
 figure, axes = plt.subplots(3, 1, figsize=(9, 4.3), sharex=True, layout="constrained")
 for ax, how in zip(axes, ("time-to-channel", "sample", "conv"), strict=True):
-    joined = vl.slowfast.lateral_connection(empty, light, kernel if how == "conv" else None, alpha=8, how=how)
+    joined = vl.slowfast.lateral_connection(empty, light, alpha=8, how=how, w=kernel if how == "conv" else None)
     felt = np.abs(joined).max(axis=(1, 3, 4)).T  # (Slow frame, Fast frame)
     ax.pcolormesh(felt, cmap="Blues", vmin=0, vmax=1.4, edgecolors="white", linewidth=0.5)
-    ax.set(title=f"{how}: {joined.shape[1] - 1} channels from 1", yticks=np.arange(4) + 0.5, yticklabels=range(4))
+    ax.set(title=f"{how}: of each channel {joined.shape[1] - 1}", yticks=np.arange(4) + 0.5, yticklabels=range(4))
     ax.set_ylabel("Slow frame")
     ax.invert_yaxis()
 axes[-1].set(xticks=np.arange(0, 32, 4) + 0.5, xticklabels=range(0, 32, 4), xlabel="Fast frame")
@@ -408,7 +408,7 @@ for t, ax in enumerate(axes[:, 0]):
 
 # %% [markdown]
 # A window goes dark at $t = 25$. Which columns show that it was a *window*? Which one shows at a glance *when*? The flow
-# shows it too, and is wrong: nothing has moved. A switched light breaks the brightness constancy of lecture 01.
+# shows it too, and is wrong: nothing has jumped. A switched light breaks the brightness constancy of lecture 01.
 #
 # And what is left of a clip in which nothing moves?
 
