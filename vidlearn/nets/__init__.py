@@ -22,6 +22,7 @@ from vidlearn.nets.c3d import c3d
 from vidlearn.nets.image import alexnet, resnet18, resnet34, resnet50, resnet101, vgg16, vgg_m_2048
 from vidlearn.nets.inception import i3d_inception, inception_v1, s3d
 from vidlearn.nets.inflating import inflate
+from vidlearn.nets.mvit import mvit_v1_b, mvit_v2_s
 from vidlearn.nets.net import Net, Row
 from vidlearn.nets.residual import (
     f_r2d_18,
@@ -40,6 +41,8 @@ from vidlearn.nets.residual import (
 )
 from vidlearn.nets.slowfast import slowfast, slowfast_4x16_r50, slowfast_16x8_r101_50_50, slowfast_r50, slowfast_r101
 from vidlearn.nets.small import early_fusion, late_fusion, slow_fusion
+from vidlearn.nets.timesformer import timesformer
+from vidlearn.nets.vivit import vivit_b
 
 _BUILDERS: tuple[Callable[..., Net], ...] = (
     late_fusion,
@@ -79,6 +82,10 @@ _BUILDERS: tuple[Callable[..., Net], ...] = (
     slowfast_16x8_r101_50_50,
     csn_r101,
     ip_csn_r101,
+    timesformer,
+    mvit_v1_b,
+    mvit_v2_s,
+    vivit_b,
 )
 
 __all__ = [
@@ -101,6 +108,8 @@ __all__ = [
     "mc3_18",
     "mc4_18",
     "mc5_18",
+    "mvit_v1_b",
+    "mvit_v2_s",
     "r2d_18",
     "r2plus1d_18",
     "r2plus1d_34",
@@ -121,8 +130,10 @@ __all__ = [
     "slowfast_16x8_r101_50_50",
     "slowfast_r50",
     "slowfast_r101",
+    "timesformer",
     "vgg16",
     "vgg_m_2048",
+    "vivit_b",
     "zoo",
 ]
 

@@ -25,6 +25,7 @@ from vidlearn.nets.nodes import (
     Residual,
 )
 from vidlearn.nets.signal import Shape
+from vidlearn.nets.tokens import Attend, PatchEmbed, PooledAttend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,13 +38,14 @@ _COLORS = {
     "Residual": "#009E73",
     "Branches": "#CC79A7",
     "NonLocal": "#56B4E9",
+    "Attention": "#56B4E9",
     "MaxPool": "#E69F00",
     "MeanPool": "#E69F00",
     "GlobalPool": "#E69F00",
     "MergeTime": "#999999",
     "Linear": "#D55E00",
 }
-_SHOWN = ("Conv", "Pool", "GlobalPool", "MergeTime", "Linear")
+_SHOWN = ("Conv", "PatchEmbed", "Pool", "GlobalPool", "MergeTime", "Linear")
 
 
 @dataclass
@@ -123,7 +125,7 @@ def draw(net: Net, shape: Shape | None = None) -> Figure:
     kinds = list(dict.fromkeys(box.kind for box in boxes if box.kind in _COLORS))
     names = {"MaxPool": "pool", "MeanPool": "pool", "GlobalPool": "pool", "Conv": "convolution", "Linear": "fully connected",
              "MergeTime": "time into channels", "Residual": "residual block", "Branches": "branches",
-             "NonLocal": "non-local block"}  # fmt: skip
+             "NonLocal": "non-local block", "Attention": "attention and MLP"}  # fmt: skip
     legend = {names[kind]: Patch(color=_COLORS[kind]) for kind in kinds}
     figure.legend(legend.values(), legend.keys(), loc="lower center", ncols=len(legend), frameon=False, fontsize=8)
     ax.set_title(f"{net.name}: {_large(net.parameters())} weights, {_large(net.macs(start))} MACs", fontsize=10)
@@ -169,11 +171,17 @@ def _boxes(path: str, node: Node, rows: dict[str, Row]) -> list[Any]:
         if type(node).__name__ not in _SHOWN:
             return []
         kind = str(node).split()[0] if type(node).__name__ == "Pool" else node.kind
+        kind = "Conv" if isinstance(node, PatchEmbed) else kind
         return [_Box(kind, _text(node), rows[path].shape)]
     assert isinstance(node, Arrangement)
     if isinstance(node, Lateral):
         convolutions = [part for _, part in node.steps if isinstance(part, Conv)]
         return [_Arrow("\n".join(f"{_times(c.kernel)}\n/{_times(c.stride)}" for c in convolutions))]  # type: ignore[arg-type]
+    if any(isinstance(part, Residual) and not name for name, part in node.parts()):  # a transformer's block
+        inside = [row for name, row in rows.items() if name.startswith(f"{path}.")]
+        looks = [row.layer for row in inside if isinstance(row.layer, Attend | PooledAttend)]
+        text = "\n".join(look.kind if isinstance(look, Attend) else "to fewer" for look in looks)
+        return [_Box("Attention", text, inside[-1].shape)]
     if isinstance(node, Residual | Branches):
         inside = [row for name, row in rows.items() if name.startswith(f"{path}.")]
         convolutions = [row.layer for row in inside if isinstance(row.layer, Conv)]
@@ -230,6 +238,8 @@ def _large(n: int) -> str:
 def _text(layer: Layer) -> str:
     if isinstance(layer, Conv):
         return _times(layer.kernel) + (f"\n{layer.groups} groups" if layer.groups > 1 else "")
+    if isinstance(layer, PatchEmbed):
+        return f"{_times(layer.kernel)}\npatches"
     if isinstance(layer, Linear):
         return "linear"
     kernel = getattr(layer, "kernel", None)
@@ -241,6 +251,8 @@ def _size(box: _Box) -> tuple[float, float, float]:
     channels, *positions = box.shape
     if not positions:
         return 0.3, 0.35 * math.log2(1 + channels), 0.0
+    if len(positions) == 1:  # tokens, features last
+        channels, positions = positions[0], [math.isqrt(channels)] * 2
     height = 0.25 + 0.6 * math.log2(1 + positions[-2] / 4)
     depth = 0.2 * math.log2(positions[0]) if len(positions) == 3 else 0.0
     return 0.2 + 0.1 * math.log2(1 + channels), height, depth

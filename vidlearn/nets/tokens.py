@@ -55,6 +55,10 @@ class _Computed(Layer):
         return Computed(self)
 
 
+def _heads(count: int) -> str:
+    return f"{count} heads" if count > 1 else "one head"
+
+
 def _expect_tokens(x: Signal, count: int | None = None) -> None:
     if not x.tokens or (count is not None and x.shape[0] != count):
         raise ValueError(f"expected {count or 'some'} tokens (L, D), got shape {x.shape} with axes {x.axes}")
@@ -207,7 +211,7 @@ class LayerNorm(_Computed):
     heads: int = 1
 
     def __str__(self) -> str:
-        return f"LayerNorm {self.features}" + (f", {self.heads} heads" if self.heads > 1 else "")
+        return f"LayerNorm {self.features}" + (f", {_heads(self.heads)}" if self.heads > 1 else "")
 
     def output(self, x: Signal) -> Signal:
         x.expect(self.heads * self.features, "features")
@@ -326,7 +330,7 @@ class Attend(_Computed):
     sets: int = 1
 
     def __str__(self) -> str:
-        return f"Attend {self.kind}, {self.heads} heads"
+        return f"Attend {self.kind}, {_heads(self.heads)}"
 
     @property
     def _classes(self) -> int:
@@ -374,7 +378,7 @@ class OnGrid(_Computed):
     heads: int = 1
 
     def __str__(self) -> str:
-        return f"OnGrid {self.layer}" + (f", {self.heads} heads" if self.heads > 1 else "")
+        return f"OnGrid {self.layer}" + (f", {_heads(self.heads)}" if self.heads > 1 else "")
 
     def _inside(self, x: Signal) -> Signal:
         _expect_tokens(x, 1 + math.prod(self.grid))
@@ -416,7 +420,7 @@ class PooledAttend(_Computed):
     residual: bool = False
 
     def __str__(self) -> str:
-        return f"Attend {'×'.join(map(str, self.grid))} to {'×'.join(map(str, self.seen))}, {self.heads} heads"
+        return f"Attend {'×'.join(map(str, self.grid))} to {'×'.join(map(str, self.seen))}, {_heads(self.heads)}"
 
     def output(self, x: tuple[Signal, Signal, Signal]) -> Signal:  # type: ignore[override]
         for signal, grid in zip(x, (self.grid, self.seen, self.seen), strict=True):
