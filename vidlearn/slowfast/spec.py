@@ -1,11 +1,10 @@
-"""What makes an implementation of two pathways right: its cases, its laws and the mistakes people make.
+"""What makes an implementation of SlowFast right: its cases, its laws and the mistakes people make.
 
 In each part, the functions that a spec names stand before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import hypothesis.strategies as st
@@ -13,659 +12,808 @@ import numpy as np
 
 from vidlearn import layers
 from vidlearn.layers.spec.drawing import cut_to
-from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance, largest
+from vidlearn.slowfast import reference
+from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance
 
 few = st.integers(1, 2)
-ALPHAS = (1, 2, 3)
-SHIFT = {"seed": st.integers(0, 99)}
+three = st.integers(1, 3)
+odd = st.sampled_from([1, 3])
+
+MOVED = Tolerance(ulps=0, why="numbers are moved, none is changed")
 
 
-def _clips(name: str, alphas: Any, more: Mapping[str, Any] | None = None) -> st.SearchStrategy[Any]:
-    """A batch of clips whose frames are a multiple of α, with α."""
-    most = {name: (2, 2, 9, 2, 2)}
-    sizes = st.tuples(few, few, st.integers(1, 3), few, few, st.sampled_from(alphas)).map(
-        lambda s: ({name: (s[0], s[1], s[2] * s[5], s[3], s[4])}, {"alpha": s[5], **(more or {})}))  # fmt: skip
-    return cut_to(most, sizes)
+def magnitude(x: Any, *kernels: Any) -> float:
+    """The largest that an answer can become: rounding errors are measured by it."""
+    return float(np.abs(x).max() * np.prod([np.abs(w).reshape(len(w), -1).sum(axis=1).max() for w in kernels]))
 
 
-def _large(channels: int, frames: int) -> Callable[..., np.ndarray]:
-    return lambda size, rng: rng.normal(size=(1, channels, frames, *size))
+def bytes_moved(s: Any) -> float:
+    """Every number is read once and written once."""
+    return float(2 * s.N * s.C * s.T * s.pixels * s.itemsize)
+
+
+def one_clip(size: tuple[int, int], rng: np.random.Generator, channels: int = 4, frames: int = 8) -> Any:
+    return rng.normal(size=(1, channels, frames, *size))
 
 
 # ------------------------------------------------------------------ clip_span
 
-counts = st.integers(1, 9)
+
+def every_frame(f: Any, frames: int, interval: int) -> Any:
+    return f(frames, 1), np.array(frames)
+
+
+def a_single_frame(f: Any, frames: int, interval: int) -> Any:
+    return f(1, interval), np.array(1)
 
 
 def one_frame_more(f: Any, frames: int, interval: int) -> Any:
     return f(frames + 1, interval) - f(frames, interval), np.array(interval)
 
 
-def one_frame_spans_itself(f: Any, frames: int, interval: int) -> Any:
-    return f(1, interval), np.array(1)
-
-
-def reversed_roles(f: Any, frames: int, interval: int) -> Any:
-    """n frames τ apart span as much as τ + 1 frames n − 1 apart."""
-    if frames == 1:
-        return f(frames, interval), np.array(1)
-    return f(frames, interval), f(interval + 1, frames - 1)
-
-
 clip_span = Spec(
-    cases={"several frames": st.fixed_dictionaries({"frames": st.integers(2, 9), "interval": counts}),
-           "a single frame": st.fixed_dictionaries({"frames": st.just(1), "interval": counts})},
+    cases={
+        "several frames": st.fixed_dictionaries({"frames": st.integers(2, 32), "interval": st.integers(1, 16)}),
+        "one frame": st.fixed_dictionaries({"frames": st.just(1), "interval": st.integers(1, 16)}),
+    },
     laws=[
-        Law("one frame more is one interval more", one_frame_more),
-        Law("a single frame spans itself", one_frame_spans_itself),
-        Law("n frames with interval τ span as much as τ + 1 frames with interval n − 1", reversed_roles),
+        Law("at an interval of 1 a pathway spans as many frames as it looks at", every_frame),
+        Law("a single frame spans one frame, whatever the interval", a_single_frame),
+        Law("one frame more spans one interval more", one_frame_more),
     ],
     mistakes=[
-        Mistake("an interval after the last frame", lambda right, frames, interval: np.array(frames * interval),
-                ["How many intervals lie between n frames?", "n − 1, as between fence posts."]),
-        Mistake("the last frame is not counted", lambda right, frames, interval: np.array((frames - 1) * interval),
-                ["How many frames does a single frame span?", "One: add it."]),
-        Mistake("frames and intervals added", lambda right, frames, interval: np.array(frames + interval - 1),
-                ["Frames 0, τ, 2τ, …: which is the last?", "(n − 1) τ."]),
-        Mistake("one interval too many", lambda right, frames, interval: np.array(frames * interval + 1),
-                ["How many intervals lie between n frames?", "n − 1."]),
+        Mistake("as many intervals as frames", lambda right, frames, interval: np.array(frames * interval),
+                ["How many steps are there between two frames? Between n?", "n frames have n − 1 intervals between them."]),
+        Mistake("the first frame is not counted", lambda right, frames, interval: right(frames, interval) - 1,
+                ["What is the span of a single frame?", "From the first to the last one, both counted: + 1."]),
+        Mistake("interval taken for the frames between", lambda right, frames, interval:
+                np.array(frames + (frames - 1) * interval),
+                ["If every frame is looked at, what is the interval?", "1: it is the step, not the gap."]),
+        Mistake("frames and interval exchanged", lambda right, frames, interval: right(interval, frames),
+                ["4×16: which number is which?", "4 frames, 16 apart."]),
     ],
     accepted=[lambda frames, interval: len(range((frames - 1) * interval + 1)),
-              lambda frames, interval: np.array(frames * interval - interval + 1)],
+              lambda frames, interval: np.arange(frames)[-1] * interval + 1,
+              lambda frames, interval: frames * interval - interval + 1],
     tolerance=Tolerance(ulps=0, why="whole numbers"),
-    cost=Cost(flops=lambda s: 3, bytes=lambda s: s.itemsize),
+    cost=Cost(flops=lambda s: 3, bytes=lambda s: 8),
     large=lambda size, rng: {"frames": 32, "interval": 2},
 )  # fmt: skip
 
 # ------------------------------------------------------------------ sample_pathways
 
 
+def _clips(slow: st.SearchStrategy[int], alpha: st.SearchStrategy[int], hows: list[str]) -> Any:
+    def shapes(n: int, c: int, s: int, a: int, h: int, how: str) -> Any:
+        return {"x": (n, c, s * a, h, 1)}, {"alpha": a, "how": how}
+
+    return cut_to({"x": (2, 2, 12, 2, 1)}, st.builds(shapes, few, few, slow, alpha, few, st.sampled_from(hows)))
+
+
 def fast_is_the_clip(f: Any, x: Any, alpha: int, how: str) -> Any:
     return f(x, alpha, how)[1], x
 
 
-def first_frame_stays(f: Any, x: Any, alpha: int, how: str) -> Any:
+def starts_with_the_clip(f: Any, x: Any, alpha: int, how: str) -> Any:
     return f(x, alpha, how)[0][:, :, :1], x[:, :, :1]
 
 
-def slow_by_stride(f: Any, x: Any, alpha: int, how: str) -> Any:
-    """Shifting by α frames shifts the slow pathway by one."""
-    later = np.concatenate([x[:, :, -alpha:], x[:, :, :-alpha]], axis=2)
-    slow = f(x, alpha, "stride")[0]
-    return f(later, alpha, "stride")[0], np.concatenate([slow[:, :, -1:], slow[:, :, :-1]], axis=2)
+def ends_with_the_clip(f: Any, x: Any, alpha: int, how: str) -> Any:
+    return f(x, alpha, how)[0][:, :, -1:], x[:, :, -1:]
 
 
-def spread_to_the_end(f: Any, x: Any, alpha: int, how: str) -> Any:
-    slow = f(x, alpha, "spread")[0]
-    last = x[:, :, -1:] if slow.shape[2] > 1 else x[:, :, :1]
-    return slow[:, :, -1:], last
+def same_rates(f: Any, x: Any, alpha: int, how: str) -> Any:
+    return f(x, 1, how)[0], x
 
 
-def _taken(x: Any, frames: list[int]) -> Any:
-    return x[:, :, frames]
+def two_clips_in_a_row(f: Any, x: Any, alpha: int, how: str) -> Any:
+    both = f(np.concatenate([x, 2 * x], axis=2), alpha, how)[0]
+    one = f(x, alpha, how)[0]
+    return both, np.concatenate([one, 2 * one], axis=2)
 
 
-def _slow(x: Any, alpha: int, how: str, first: int = 0) -> Any:
-    T = x.shape[2]
-    S = T // alpha
-    return (
-        [first + alpha * i for i in range(S)] if how == "stride" else [i * (T - 1) // max(S - 1, 1) for i in range(S)]
-    )
+def _in_a_loop(x: Any, alpha: int = 8, how: str = "stride") -> Any:
+    last, n, frames = x.shape[2] - 1, x.shape[2] // alpha, []
+    for i in range(n):
+        frames.append(x[:, :, int(i * last / (n - 1) + 1e-9) if how == "spread" and n > 1 else alpha * i])
+    return [np.stack(frames, axis=2), x]
+
+
+def _by_linspace(x: Any, alpha: int = 8, how: str = "stride") -> Any:
+    times = np.linspace(0, x.shape[2] - 1, x.shape[2] // alpha) + 1e-9
+    return (x[:, :, times.astype(int)] if how == "spread" else x[:, :, ::alpha]), x.copy()
+
+
+def _nearest(right: Any, x: Any, alpha: int = 8, how: str = "stride") -> Any:
+    n = x.shape[2] // alpha
+    times = np.floor(np.arange(n) * (x.shape[2] - 1) / max(n - 1, 1) + 0.5).astype(int)
+    return (x[:, :, times], x) if how == "spread" else right(x, alpha, how)
 
 
 sample_pathways = Spec(
-    cases={"stride": _clips("x", ALPHAS, {"how": "stride"}), "spread": _clips("x", ALPHAS, {"how": "spread"})},
+    cases={
+        "by stride": _clips(st.integers(2, 4), three, ["stride"]),
+        "spread": _clips(st.integers(2, 4), three, ["spread"]),
+        "one Slow frame": _clips(st.just(1), three, ["stride", "spread"]),
+    },
     laws=[
-        Law("the fast pathway sees every frame", fast_is_the_clip),
-        Law("the slow pathway begins with the first frame", first_frame_stays),
-        Law("by stride: a clip turned by α frames turns the slow pathway by one", slow_by_stride, cases=("stride",)),
-        Law("spread: the slow pathway ends with the last frame", spread_to_the_end, cases=("spread",)),
+        Law("the Fast pathway gets the whole clip", fast_is_the_clip),
+        Law("the first Slow frame is the first of the clip", starts_with_the_clip),
+        Law("spread, the last Slow frame is the last of the clip", ends_with_the_clip, ("spread",)),
+        Law("with α = 1 both pathways get the whole clip", same_rates),
+        Law("by stride, the Slow frames of two clips in a row are those of the one, then those of the other",
+            two_clips_in_a_row, ("by stride",)),
     ],
     mistakes=[
-        Mistake("the first frames only", lambda right, x, alpha=8, how="stride": (x[:, :, : x.shape[2] // alpha], x),
-                ["What has the slow pathway seen of the clip's end?", "Every α-th frame of the whole clip."]),
-        Mistake("slow and fast swapped", lambda right, x, alpha=8, how="stride": right(x, alpha, how)[::-1],
-                ["Which pathway comes first?", "Slow, then fast."]),
-        Mistake("T/α for the step", lambda right, x, alpha=8, how="stride": (x[:, :, :: max(x.shape[2] // alpha, 1)], x),
-                ["Which of α and T/α is the step, and which is the count?", "The step is α."]),
-        Mistake("the last of each α frames", lambda right, x, alpha=8, how="stride": (
-                _taken(x, _slow(x, alpha, how, alpha - 1)) if how == "stride" else right(x, alpha, how)[0], x),
-                ["With which frame does the slow pathway begin?", "Frames 0, α, 2α, …"]),
-        Mistake("spread although a stride was asked for", lambda right, x, alpha=8, how="stride": right(x, alpha, "spread"),
-                ["Where do the lateral connections look?", "At frames 0, α, 2α: these are by stride."]),
-        Mistake("a stride although spread was asked for", lambda right, x, alpha=8, how="stride": right(x, alpha, "stride"),
-                ["Which frame does a spread sampling end with?", "The last one of the clip."]),
-        Mistake("mean of each α frames", lambda right, x, alpha=8, how="stride": (
-                x.reshape(*x.shape[:2], -1, alpha, *x.shape[3:]).mean(axis=3), x),
-                ["Are frames picked or mixed?", "Picked."]),
+        Mistake("the pathways exchanged", lambda right, x, alpha, how: right(x, alpha, how)[::-1],
+                ["Which one has more frames?", "Return (slow, fast)."]),
+        Mistake("the first frames of the clip", lambda right, x, alpha, how: (x[:, :, : x.shape[2] // alpha], x),
+                ["How much of the clip does your Slow pathway see?", "One frame in α, over the whole clip: a step, not an end."]),
+        Mistake("steps of T / α frames", lambda right, x, alpha, how: (x[:, :, :: x.shape[2] // alpha], x),
+                ["How many Slow frames are there, and how far apart?", "T / α of them, α apart."]),
+        Mistake("the last of every α frames", lambda right, x, alpha, how:
+                (x[:, :, alpha - 1 :: alpha], x) if how == "stride" else right(x, alpha, how),
+                ["Which frame is the first that Slow sees?", "Frame 0, then α, 2α, …"]),
+        Mistake("stride where spread is asked for", lambda right, x, alpha, how: right(x, alpha, "stride"),
+                ["Does the last Slow frame change with how?", "Spread frames go from the clip's first to its last one."]),
+        Mistake("spread where stride is asked for", lambda right, x, alpha, how: right(x, alpha, "spread"),
+                ["Are all steps the same?", "By stride, frame i is αi."]),
+        Mistake("rounded to the nearest frame", _nearest,
+                ["What becomes of 13.3 and of 8.9?", "Both are rounded down: 13 and 8; use //."]),
+        Mistake("Fast pathway thinned out too", lambda right, x, alpha, how: (right(x, alpha, how)[0],) * 2,
+                ["What is fast about the Fast pathway?", "It gets every frame: return x itself."]),
     ],
-    accepted=[lambda x, alpha=8, how="stride": (_taken(x, _slow(x, alpha, how)), x.copy()),
-              lambda x, alpha=8, how="stride": (
-                  np.stack([x[:, :, t] for t in _slow(x, alpha, how)], axis=2), x)],
-    tolerance=Tolerance(ulps=0, why="nothing is computed"),
-    cost=Cost(flops=lambda s: s.N * s.C * s.T / s.alpha * s.pixels, bytes=lambda s: 2 * s.N * s.C * s.T / s.alpha * s.pixels * s.itemsize),
+    accepted=[_in_a_loop, _by_linspace],
+    tolerance=MOVED,
+    cost=Cost(flops=lambda s: s.T / s.alpha, bytes=lambda s: bytes_moved(s) / s.alpha),
+    large=lambda size, rng: {"x": one_clip(size, rng, 3, 32), "alpha": 4, "how": "spread"},
     outputs=("slow", "fast"),
-    large=lambda size, rng: {"x": _large(3, 16)(size, rng)},
 )  # fmt: skip
 
 # ------------------------------------------------------------------ time_to_channel
 
 
-def nothing_is_lost(f: Any, fast: Any, alpha: int) -> Any:
-    y = f(fast, alpha)
-    N, C, T, H, W = fast.shape
-    back = y.reshape(N, alpha, C, T // alpha, H, W).transpose(0, 2, 3, 1, 4, 5)
-    return back.reshape(fast.shape), fast
+def _packable(channels: int, slow: st.SearchStrategy[int], alpha: st.SearchStrategy[int]) -> Any:
+    def shapes(n: int, s: int, a: int, h: int) -> Any:
+        return {"fast": (n, channels, s * a, h, 1)}, {"alpha": a}
+
+    return cut_to({"fast": (2, channels, 9, 2, 1)}, st.builds(shapes, few, slow, alpha, few))
 
 
-def later_by_alpha(f: Any, fast: Any, alpha: int) -> Any:
-    black = np.concatenate([np.zeros_like(fast[:, :, :alpha]), fast], axis=2)
-    y = f(fast, alpha)
-    return f(black, alpha), np.concatenate([np.zeros_like(y[:, :, :1]), y], axis=2)
+def _parts(fast: Any, alpha: int) -> Any:
+    """(N, C, S, alpha, H, W)."""
+    n, c, t, h, w = fast.shape
+    return fast.reshape(n, c, t // alpha, alpha, h, w)
 
 
-def _to_channel(fast: Any, alpha: int) -> Any:
-    N, C, T, H, W = fast.shape
-    return (
-        fast.reshape(N, C, T // alpha, alpha, H, W).transpose(0, 3, 1, 2, 4, 5).reshape(N, alpha * C, T // alpha, H, W)
-    )
+def first_channels_are_sampled(f: Any, fast: Any, alpha: int) -> Any:
+    return f(fast, alpha)[:, : fast.shape[1]], fast[:, :, ::alpha]
 
 
-def _channel_first(fast: Any, alpha: int) -> Any:
-    N, C, T, H, W = fast.shape
-    return (
-        fast.reshape(N, C, T // alpha, alpha, H, W).transpose(0, 1, 3, 2, 4, 5).reshape(N, alpha * C, T // alpha, H, W)
-    )
+def packed_in_two_steps(f: Any, fast: Any, alpha: int) -> Any:
+    return f(f(fast, alpha), fast.shape[2] // alpha), f(fast, fast.shape[2])
+
+
+def by_one_is_itself(f: Any, fast: Any, alpha: int) -> Any:
+    return f(fast, 1), fast
+
+
+def still_clip_repeats_its_channels(f: Any, fast: Any, alpha: int) -> Any:
+    still = np.repeat(fast[:, :, :1], fast.shape[2], axis=2)
+    return f(still, alpha), np.concatenate([still[:, :, ::alpha]] * alpha, axis=1)
+
+
+def _channels_outer(right: Any, fast: Any, alpha: int) -> Any:
+    parts = _parts(fast, alpha)
+    n, c, s, a, h, w = parts.shape
+    return np.moveaxis(parts, 3, 2).reshape(n, c * a, s, h, w)
+
+
+def _only_reshaped(right: Any, fast: Any, alpha: int) -> Any:
+    n, c, t, h, w = fast.shape
+    return fast.reshape(n, c * alpha, t // alpha, h, w)
+
+
+def _reversed_in_time(right: Any, fast: Any, alpha: int) -> Any:
+    return right(_parts(fast, alpha)[:, :, :, ::-1].reshape(fast.shape), alpha)
 
 
 time_to_channel = Spec(
-    cases={"several": _clips("fast", (2, 3)), "any": _clips("fast", ALPHAS)},
+    cases={
+        "several channels": _packable(2, st.integers(2, 3), st.integers(2, 3)),
+        "one channel": _packable(1, st.integers(2, 3), three),
+        "one Slow frame": _packable(2, st.just(1), three),
+    },
     laws=[
-        Law("nothing is lost: it can be put back", nothing_is_lost),
-        Law("α black frames before the clip delay the answer by one", later_by_alpha),
+        Law("the first C channels are every α-th frame", first_channels_are_sampled),
+        Law("packing by α, and the rest after it, is packing all at once", packed_in_two_steps),
+        Law("packing by 1 changes nothing", by_one_is_itself),
+        Law("if nothing moves, the channels of the first frame are repeated α times", still_clip_repeats_its_channels),
     ],
     mistakes=[
-        Mistake("α frames of a channel side by side", lambda right, fast, alpha: _channel_first(fast, alpha),
-                ["Channel 1 of the answer: the next frame or the next channel?", "All channels of the first frame come first."]),
-        Mistake("reshaped without moving the axes", lambda right, fast, alpha: fast.reshape(
-                fast.shape[0], alpha * fast.shape[1], fast.shape[2] // alpha, *fast.shape[3:]),
-                ["Which frames does one answer hold?", "α neighbors: frames αs … αs + α − 1."]),
-        Mistake("blocks of frames instead of neighbors", lambda right, fast, alpha: np.concatenate(
-                np.split(fast, alpha, axis=2), axis=1),
-                ["Which frames does one answer hold?", "α neighbors: frames αs … αs + α − 1."]),
-        Mistake("last of the α frames first", lambda right, fast, alpha: np.concatenate(
-                [fast[:, :, a::alpha] for a in reversed(range(alpha))], axis=1),
-                ["In which order do the α frames stand?", "As they were filmed."]),
+        Mistake("the frames of each channel together", _channels_outer,
+                ["In what order are the new channels?", "Channel a·C + c: all channels of the first frame come first."]),
+        Mistake("only reshaped", _only_reshaped,
+                ["Which frames share a new frame: those in a row, or those far apart?",
+                 "Take the time axis apart into (T/α, α), then move the α to the channels before you join them."]),
+        Mistake("last of the α frames first", _reversed_in_time,
+                ["Whose channels come first?", "Those of the first of the α frames."]),
+        Mistake("α frames averaged", lambda right, fast, alpha: _parts(fast, alpha).mean(axis=3),
+                ["How many channels has the answer?", "αC: nothing is lost, so nothing may be averaged."]),
+        Mistake("one frame in α kept", lambda right, fast, alpha: fast[:, :, ::alpha],
+                ["How many channels has the answer?", "αC: no frame is dropped; that would be time_strided_sampling."]),
     ],
-    accepted=[_to_channel, lambda fast, alpha: np.concatenate(
-        [np.stack([fast[:, :, s + a] for s in range(0, fast.shape[2], alpha)], axis=2) for a in range(alpha)], axis=1)],
-    tolerance=Tolerance(ulps=0, why="nothing is computed"),
-    cost=Cost(flops=lambda s: s.N * s.C * s.T * s.pixels, bytes=lambda s: 2 * s.N * s.C * s.T * s.pixels * s.itemsize),
-    large=lambda size, rng: {"fast": _large(8, 16)(size, rng), "alpha": 4},
+    accepted=[lambda fast, alpha: np.concatenate([fast[:, :, a::alpha] for a in range(alpha)], axis=1),
+              lambda fast, alpha: np.einsum("ncsahw->nacshw", _parts(fast, alpha)).reshape(
+                  len(fast), alpha * fast.shape[1], -1, *fast.shape[3:])],
+    tolerance=MOVED,
+    cost=Cost(flops=lambda s: s.N * s.C * s.T * s.pixels, bytes=bytes_moved),
+    large=lambda size, rng: {"fast": one_clip(size, rng), "alpha": 4},
 )  # fmt: skip
 
 # ------------------------------------------------------------------ time_strided_sampling
 
 
-def as_a_kernel_of_one(f: Any, fast: Any, alpha: int) -> Any:
-    C = fast.shape[1]
-    return f(fast, alpha), layers.conv3d(fast, np.eye(C).reshape(C, C, 1, 1, 1), stride=(alpha, 1, 1))
+def _frames(divided: bool) -> Any:
+    def shapes(n: int, c: int, s: int, a: int, rest: int, h: int) -> Any:
+        return {"fast": (n, c, s * a + rest, h, 1)}, {"alpha": a}
+
+    rest, alpha = (st.just(0), three) if divided else (st.just(1), st.integers(2, 3))
+    return cut_to({"fast": (2, 2, 10, 2, 1)}, st.builds(shapes, few, few, three, alpha, rest, few))
+
+
+def sampled_in_two_steps(f: Any, fast: Any, alpha: int) -> Any:
+    return f(f(fast, alpha), 2), f(fast, 2 * alpha)
 
 
 def others_do_not_matter(f: Any, fast: Any, alpha: int) -> Any:
-    changed = fast.copy()
-    for a in range(1, alpha):
-        changed[:, :, a::alpha] += 1
-    return f(changed, alpha), f(fast, alpha)
+    kept = np.arange(fast.shape[2])[:, None, None] % alpha == 0
+    return f(np.where(kept, fast, 7.0), alpha), f(fast, alpha)
+
+
+def frames_are_carried(f: Any, fast: Any, alpha: int) -> Any:
+    numbers = np.broadcast_to(np.arange(float(fast.shape[2]))[:, None, None], fast.shape).copy()
+    got = f(numbers, alpha)
+    return got, np.broadcast_to(alpha * np.arange(float(got.shape[2]))[:, None, None], got.shape)
 
 
 time_strided_sampling = Spec(
-    cases={"several": _clips("fast", (2, 3)), "any": _clips("fast", ALPHAS)},
+    cases={"whole steps": _frames(True), "a rest": _frames(False)},
     laws=[
-        Law("it is a convolution whose kernel is a single 1, with stride α", as_a_kernel_of_one),
-        Law("frames in between may be anything", others_do_not_matter),
+        Law("sampling by 1 changes nothing", by_one_is_itself),
+        Law("sampling by α, then by 2, is sampling by 2α", sampled_in_two_steps),
+        Law("what is in the frames between does not matter", others_do_not_matter),
+        Law("frame i of the answer is frame αi", frames_are_carried),
     ],
     mistakes=[
-        Mistake("the first frames only", lambda right, fast, alpha: fast[:, :, : fast.shape[2] // alpha],
-                ["What has it seen of the clip's end?", "One of α frames, over the whole clip."]),
-        Mistake("the last of each α frames", lambda right, fast, alpha: fast[:, :, alpha - 1 :: alpha],
-                ["Which frame of the slow pathway stands at s?", "Frame αs of the fast one."]),
-        Mistake("mean of each α frames", lambda right, fast, alpha: layers.avg_pool3d(fast, (alpha, 1, 1)),
-                ["Are frames picked or mixed?", "Picked."]),
-        Mistake("largest of each α frames", lambda right, fast, alpha: layers.max_pool3d(fast, (alpha, 1, 1)),
-                ["Are frames picked or mixed?", "Picked."]),
+        Mistake("the last of every α frames", lambda right, fast, alpha: fast[:, :, alpha - 1 :: alpha],
+                ["Which frame is kept first?", "Frame 0."]),
+        Mistake("the first frames", lambda right, fast, alpha: fast[:, :, : -(-fast.shape[2] // alpha)],
+                ["How far apart are the frames you keep?", "α: write a step, [::alpha]."]),
+        Mistake("averages α frames", lambda right, fast, alpha: _averaged(fast, alpha),
+                ["Does a frame between count?", "The others are dropped, not averaged."]),
+        Mistake("samples space too", lambda right, fast, alpha: fast[:, :, ::alpha, ::alpha],
+                ["How tall is the answer?", "Time alone is sampled."]),
+        Mistake("a rest is cut off", lambda right, fast, alpha: right(fast, alpha)[:, :, : fast.shape[2] // alpha],
+                ["Of 7 frames, which does a step of 3 meet?", "Frames 0, 3 and 6: S is rounded up."]),
     ],
-    accepted=[lambda fast, alpha: fast[:, :, [alpha * s for s in range(fast.shape[2] // alpha)]],
-              lambda fast, alpha: np.take(fast, range(0, fast.shape[2], alpha), axis=2)],
-    tolerance=Tolerance(ulps=0, why="nothing is computed"),
-    cost=Cost(flops=lambda s: s.N * s.C * s.T / s.alpha * s.pixels, bytes=lambda s: 2 * s.N * s.C * s.T / s.alpha * s.pixels * s.itemsize),
-    large=lambda size, rng: {"fast": _large(8, 16)(size, rng), "alpha": 4},
+    accepted=[lambda fast, alpha: fast[:, :, np.arange(0, fast.shape[2], alpha)],
+              lambda fast, alpha: np.stack([fast[:, :, t] for t in range(fast.shape[2]) if t % alpha == 0], axis=2)],
+    tolerance=MOVED,
+    cost=Cost(flops=lambda s: s.T / s.alpha, bytes=lambda s: bytes_moved(s) / s.alpha),
+    large=lambda size, rng: {"fast": one_clip(size, rng), "alpha": 4},
 )  # fmt: skip
+
+
+def _averaged(fast: Any, alpha: int) -> Any:
+    return np.stack([fast[:, :, t : t + alpha].mean(axis=2) for t in range(0, fast.shape[2], alpha)], axis=2)
+
 
 # ------------------------------------------------------------------ time_strided_conv
 
 
-def _with_kernel(lengths: Any) -> st.SearchStrategy[Any]:
-    most = {"fast": (2, 2, 6, 2, 2), "w": (2, 2, 5, 1, 1)}
-    sizes = st.tuples(few, few, few, st.integers(1, 3), few, st.sampled_from(lengths), st.sampled_from((1, 2))).map(
-        lambda s: ({"fast": (s[0], s[1], s[3] * s[6], s[4], 2), "w": (s[2], s[1], s[5], 1, 1)}, {"alpha": s[6]}))  # fmt: skip
-    return cut_to(most, sizes)
+def _convolved(divided: bool) -> Any:
+    def shapes(n: int, c: int, o: int, s: int, a: int, rest: int, hw: tuple[int, int], k: int) -> Any:
+        return {"fast": (n, c, s * a + rest, *hw), "w": (o, c, k, 1, 1)}, {"alpha": a}
+
+    rest, alpha = (st.just(0), three) if divided else (st.just(1), st.integers(2, 3))
+    most = {"fast": (2, 2, 10, 2, 2), "w": (2, 2, 5, 1, 1)}
+    kernel = st.sampled_from([1, 3, 5])
+    return cut_to(most, st.builds(shapes, few, few, few, three, alpha, rest, st.tuples(few, few), kernel))
 
 
-def pixels_apart(f: Any, fast: Any, w: Any, alpha: int) -> Any:
-    return f(fast[..., ::-1].copy(), w, alpha), f(fast, w, alpha)[..., ::-1]
+def middle_tap_samples(f: Any, fast: Any, w: Any, alpha: int) -> Any:
+    middle = np.zeros((fast.shape[1], *w.shape[1:]))
+    middle[:, :, w.shape[2] // 2, 0, 0] = np.eye(fast.shape[1])
+    return f(fast, middle, alpha), fast[:, :, ::alpha]
 
 
-def pixels_alone(f: Any, fast: Any, w: Any, alpha: int) -> Any:
+def dense_then_sampled(f: Any, fast: Any, w: Any, alpha: int) -> Any:
+    return f(fast, w, alpha), f(fast, w, 1)[:, :, ::alpha]
+
+
+def a_column_alone(f: Any, fast: Any, w: Any, alpha: int) -> Any:
     return f(fast[..., :1].copy(), w, alpha), f(fast, w, alpha)[..., :1]
 
 
-def shorter_by_alpha(f: Any, fast: Any, w: Any, alpha: int) -> Any:
-    return np.array(f(fast, w, alpha).shape[2]), np.array(fast.shape[2] // alpha)
+def taps_add_up(f: Any, fast: Any, w: Any, alpha: int) -> Any:
+    first = w.copy()
+    first[:, :, 1:] = 0
+    return f(fast, first, alpha) + f(fast, w - first, alpha), f(fast, w, alpha)
 
 
-def black_alpha_first(f: Any, fast: Any, w: Any, alpha: int) -> Any:
-    black = np.concatenate([np.zeros_like(fast[:, :, :alpha]), fast], axis=2)
-    return f(black, w, alpha)[:, :, 1:], f(fast, w, alpha)
+def _padded(fast: Any, before: int, after: int) -> Any:
+    return np.pad(fast, [(0, 0), (0, 0), (before, after), (0, 0), (0, 0)])
 
 
-def _conv(
-    fast: Any,
-    w: Any,
-    alpha: int,
-    *,
-    pad: int | None = None,
-    offset: int = 0,
-    flip: bool = False,
-    step: int | None = None,
-) -> Any:
-    w = w[:, :, ::-1] if flip else w
-    pad = w.shape[2] // 2 if pad is None else pad
-    padded = np.pad(fast, [(0, 0), (0, 0), (pad, pad), (0, 0), (0, 0)])
-    starts = range(offset, padded.shape[2] - w.shape[2] + 1, step or alpha)
-    if not len(starts):
-        raise ValueError("the kernel is longer than the clip")
-    return np.stack(
-        [np.einsum("ock,nckhw->nohw", w[..., 0, 0], padded[:, :, t : t + w.shape[2]]) for t in starts], axis=2
+def _valid(fast: Any, w: Any, alpha: int) -> Any:
+    return layers.conv3d(fast, w, stride=(alpha, 1, 1))
+
+
+def _by_tap(fast: Any, w: Any, alpha: int) -> Any:
+    half, frames = w.shape[2] // 2, fast.shape[2]
+    padded = _padded(fast, half, half)
+    return sum(
+        np.einsum("oc,ncthw->nothw", w[:, :, k, 0, 0], padded[:, :, k : k + frames : alpha]) for k in range(w.shape[2])
     )
 
 
-def _conv_scale(expected: Any, fast: Any, w: Any, alpha: int) -> float:
-    return largest(fast) * float(np.abs(w).sum(axis=(1, 2, 3, 4)).max())
+def _window_by_window(fast: Any, w: Any, alpha: int) -> Any:
+    half = w.shape[2] // 2
+    padded = _padded(fast, half, half)
+    windows = [padded[:, :, t : t + w.shape[2]] for t in range(0, fast.shape[2], alpha)]
+    return np.stack([np.einsum("ock,nckhw->nohw", w[..., 0, 0], window) for window in windows], axis=2)
 
 
 time_strided_conv = Spec(
-    cases={"kernels of several frames": _with_kernel((3, 5)), "kernels of one frame": _with_kernel((1,))},
+    cases={"whole steps": _convolved(True), "a rest": _convolved(False)},
     laws=[
-        Law("as many frames as the slow pathway has, T/α", shorter_by_alpha),
-        Law("a mirrored clip has the mirrored answer", pixels_apart),
-        Law("each pixel is by itself: a column alone is answered alike", pixels_alone),
-        Law("α black frames before the clip delay the answer by one", black_alpha_first),
+        Law("with a 1 in the middle of the kernel it is time-strided sampling", middle_tap_samples),
+        Law("it is every α-th frame of the convolution without a stride", dense_then_sampled),
+        Law("no pixel sees another", a_column_alone),
+        Law("the answers of the kernel's parts add up to that of the kernel", taps_add_up),
     ],
     mistakes=[
-        Mistake("no padding", lambda right, fast, w, alpha: _conv(fast, w, alpha, pad=0),
-                ["How many answers come out of T frames?", "T/α: put (K_t − 1)/2 zeros on both sides."]),
-        Mistake("stride 1", lambda right, fast, w, alpha: _conv(fast, w, alpha, step=1),
-                ["How many frames has the slow pathway?", "One for α: stride α in time."]),
-        Mistake("kernel in time flipped", lambda right, fast, w, alpha: _conv(fast, w, alpha, flip=True),
+        Mistake("no padding", lambda right, fast, w, alpha: _valid(fast, w, alpha),
+                ["How many frames has the answer, for a kernel of 1, 3, 5?", "Put ⌊K_t / 2⌋ zeros before and after the clip."]),
+        Mistake("all padding before the clip", lambda right, fast, w, alpha: _valid(_padded(fast, w.shape[2] - 1, 0), w, alpha),
+                ["Which frame is in the middle of the first window?", "Frame 0: half of the padding is before, half after."]),
+        Mistake("all padding after the clip", lambda right, fast, w, alpha: _valid(_padded(fast, 0, w.shape[2] - 1), w, alpha),
+                ["Which frame is in the middle of the first window?", "Frame 0: half of the padding is before, half after."]),
+        Mistake("no stride", lambda right, fast, w, alpha: right(fast, w, 1),
+                ["How many frames has the Slow pathway?", "The kernel takes steps of α frames."]),
+        Mistake("stride in space too", lambda right, fast, w, alpha: right(fast, w, alpha)[..., ::alpha, ::alpha],
+                ["How tall and wide is the answer?", "As the input: the stride is (α, 1, 1)."]),
+        Mistake("kernel flipped", lambda right, fast, w, alpha: right(fast, w[:, :, ::-1], alpha),
                 ["Does the kernel's first tap meet the frame before or after?", "Networks correlate: nothing is flipped."]),
-        Mistake("zeros before the clip only", lambda right, fast, w, alpha: _conv(
-                np.concatenate([np.zeros_like(fast[:, :, :1])] * (w.shape[2] // 2) + [fast], axis=2) if w.shape[2] > 1 else fast,
-                w, alpha, pad=w.shape[2] // 2)[:, :, : fast.shape[2] // alpha],
-                ["Which frame is under the kernel's middle?", "Frame αs: pad both sides alike."]),
-        Mistake("mean of α frames, then the kernel", lambda right, fast, w, alpha: right(layers.avg_pool3d(fast, (alpha, 1, 1)), w, 1),
-                ["What is strided: the clip or the convolution?", "The convolution reads every frame, and answers every α-th."]),
-        Mistake("frames picked first, then the kernel", lambda right, fast, w, alpha: right(fast[:, :, ::alpha], w, 1),
-                ["Which frames lie under a kernel of 5?", "Five neighbors of the fast pathway."]),
+        Mistake("window starts in the middle of α frames", lambda right, fast, w, alpha: right(fast, w, 1)[:, :, alpha // 2 :: alpha],
+                ["Which frame is in the middle of the first window?", "Frame 0, the one that the Slow pathway sees too."]),
+        Mistake("a rest is cut off", lambda right, fast, w, alpha: right(fast, w, alpha)[:, :, : fast.shape[2] // alpha],
+                ["Of 7 frames, where are windows with a step of 3?", "Around frames 0, 3 and 6: S is rounded up."]),
+        Mistake("edges repeated instead of zeros", lambda right, fast, w, alpha: _valid(
+                    np.pad(fast, [(0, 0), (0, 0), (w.shape[2] // 2,) * 2, (0, 0), (0, 0)], mode="edge"), w, alpha),
+                ["What is before the first frame?", "Zeros."]),
     ],
-    accepted=[_conv, lambda fast, w, alpha: layers.conv3d(fast, w, padding=(w.shape[2] // 2, 0, 0))[:, :, ::alpha]],
-    tolerance=Tolerance(ulps=16, why="one sum of products, relative to the sum of their magnitudes", scale=_conv_scale),
-    cost=Cost(flops=lambda s: 2 * s.N * s.O * s.C * s.Kt * s.T / s.alpha * s.pixels,
-              bytes=lambda s: (s.C * s.T + s.O * s.T / s.alpha) * s.N * s.pixels * s.itemsize),
-    large=lambda size, rng: {"fast": _large(8, 16)(size, rng), "w": rng.normal(size=(16, 8, 5, 1, 1)), "alpha": 4},
+    accepted=[_by_tap, _window_by_window,
+              lambda fast, w, alpha: reference.time_strided_conv(fast.astype(np.float32), w.astype(np.float32), alpha)],
+    tolerance=Tolerance(ulps=16, why="a sum of products, relative to the sum of their magnitudes",
+                        scale=lambda expected, fast, w, alpha: magnitude(fast, w)),
+    cost=Cost(flops=lambda s: 2 * s.N * s.O * s.C * s.Kt * s.T * s.pixels / s.alpha,
+              bytes=lambda s: (s.C + s.O / s.alpha) * s.N * s.T * s.pixels * s.itemsize),
+    large=lambda size, rng: {"fast": one_clip(size, rng), "w": rng.normal(size=(8, 4, 5, 1, 1)), "alpha": 4},
 )  # fmt: skip
 
 # ------------------------------------------------------------------ lateral_connection
 
 
-def _two(how: str, fuse: str, alphas: Any = (1, 2)) -> st.SearchStrategy[Any]:
-    most = {"slow": (2, 4, 3, 2, 2), "fast": (2, 2, 6, 2, 2), "w": (4, 2, 3, 1, 1)}
+def _joined(how: str, fuse: str) -> Any:
+    def shapes(n: int, c: int, d: int, o: int, s: int, a: int, h: int, k: int) -> Any:
+        if fuse == "concatenate":
+            a, d = 2, 2 if how == "time-to-channel" else d  # so that every probe tells the ways of packing apart
+        else:
+            c = {"conv": o, "sample": d, "time-to-channel": a * d}[how]
+        weights = {"w": (o, d, k, 1, 1)} if how == "conv" else {}
+        return {"slow": (n, c, s, h, 1), "fast": (n, d, s * a, h, 1), **weights}, {"alpha": a, "how": how, "fuse": fuse}
 
-    def sized(s: Any) -> Any:
-        N, C, D, O, S, H, alpha, kernel = s
-        O = {"conv": O, "sample": D, "time-to-channel": alpha * D}[how]
-        C = O if fuse == "add" else C
-        shapes = {"slow": (N, C, S, H, 2), "fast": (N, D, alpha * S, H, 2)}
-        if how == "conv":
-            shapes["w"] = (O, D, kernel, 1, 1)
-        return shapes, {"alpha": alpha, "how": how, "fuse": fuse}
-
-    odd = st.sampled_from((1, 3))
-    return cut_to(most, st.tuples(few, few, few, few, st.integers(1, 3), few, st.sampled_from(alphas), odd).map(sized))
+    most = {"slow": (2, 4, 2, 2, 1), "fast": (2, 2, 4, 2, 1), "w": (2, 2, 3, 1, 1)}
+    return cut_to(most, st.builds(shapes, few, few, few, few, few, few, few, odd)).map(_without_spare_weights)
 
 
-def slow_first(f: Any, slow: Any, fast: Any, **rest: Any) -> Any:
-    return f(slow, fast, **{**rest, "fuse": "concatenate"})[:, : slow.shape[1]], slow
+def _without_spare_weights(inputs: dict[str, Any]) -> dict[str, Any]:
+    named = {n: inputs[n] for n in ("slow", "fast", "alpha", "how", "fuse")}
+    return {**named, "w": inputs["w"]} if inputs["how"] == "conv" else named
 
 
-def silent_fast(f: Any, slow: Any, fast: Any, fuse: str, **rest: Any) -> Any:
-    return f(slow, 0 * fast, fuse="add", **rest), slow
+def slow_channels_first(f: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+    return f(slow, fast, alpha, how, "concatenate", w)[:, : slow.shape[1]], slow
 
 
-def told_alike(f: Any, slow: Any, fast: Any, **rest: Any) -> Any:
-    """What is told does not depend on the slow pathway."""
-    told = {**rest, "fuse": "concatenate"}
-    C = slow.shape[1]
-    return f(slow + 1, fast, **told)[:, C:], f(slow, fast, **told)[:, C:]
+def black_fast_adds_nothing(f: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+    return f(slow, 0 * fast, alpha, how, fuse, w), slow
 
 
-def _lateral(slow: Any, fast: Any, alpha: int = 8, how: str = "conv", fuse: str = "concatenate", w: Any = None, *, order: str = "slow first",
-             channel: Any = _to_channel, conv: Any = _conv, relu: bool = False) -> Any:  # fmt: skip
-    told = conv(fast, w, alpha) if how == "conv" else fast[:, :, ::alpha] if how == "sample" else channel(fast, alpha)
-    told = np.maximum(told, 0) if relu else told
-    if fuse == "add":
-        return slow + told
-    return np.concatenate([slow, told] if order == "slow first" else [told, slow], axis=1)
+def twice_the_fast(f: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+    more = f(slow, 2 * fast, alpha, how, fuse, w) - f(slow, fast, alpha, how, fuse, w)
+    return more, f(0 * slow, fast, alpha, how, fuse, w)
 
 
-def _lateral_scale(
-    expected: Any, slow: Any, fast: Any, alpha: int = 8, how: str = "", fuse: str = "", w: Any = None
-) -> float:
-    return largest(slow) + largest(fast) * (1.0 if w is None else float(np.abs(w).sum(axis=(1, 2, 3, 4)).max()))
+def middle_tap_is_sample(f: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+    middle = np.zeros((fast.shape[1], fast.shape[1], 3, 1, 1))
+    middle[:, :, 1, 0, 0] = np.eye(fast.shape[1])
+    return f(slow, fast, alpha, "conv", fuse, middle), f(slow, fast, alpha, "sample", fuse)
+
+
+def _handed(slow: Any, fast: Any, alpha: int, how: str, w: Any = None) -> Any:
+    return reference.lateral_connection(slow, fast, alpha, how, "concatenate", w)[:, slow.shape[1] :]  # type: ignore[arg-type]
+
+
+def _fuse(slow: Any, handed: Any, fuse: str) -> Any:
+    return slow + handed if fuse == "add" else np.concatenate([slow, handed], axis=1)
+
+
+def _handing(wrong: Any) -> Any:
+    """A mistake in what is handed on: ``wrong(handed, fast, alpha, how)``."""
+
+    def mistaken(right: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+        return _fuse(slow, wrong(_handed(slow, fast, alpha, how, w), fast, alpha, how), fuse)
+
+    return mistaken
+
+
+def _other_way(right: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+    return _fuse(fast, np.repeat(slow, alpha, axis=2), fuse)
+
+
+def _fast_first(right: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+    handed = _handed(slow, fast, alpha, how, w)
+    return slow + handed if fuse == "add" else np.concatenate([handed, slow], axis=1)
+
+
+def _join_by_hand(slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+    if how == "conv":
+        handed = _by_tap(fast, w, alpha)
+    else:
+        handed = np.concatenate([fast[:, :, a::alpha] for a in range(alpha if how == "time-to-channel" else 1)], axis=1)
+    return _fuse(slow, handed, fuse)
 
 
 lateral_connection = Spec(
-    cases={"a convolution, beside": _two("conv", "concatenate"), "frames picked, beside": _two("sample", "concatenate"),
-           "frames laid side by side, beside": _two("time-to-channel", "concatenate", (2,)),
-           "added": st.one_of(_two("conv", "add"), _two("sample", "add"), _two("time-to-channel", "add"))},
+    cases={
+        "convolved": _joined("conv", "concatenate"),
+        "sampled": _joined("sample", "concatenate"),
+        "packed": _joined("time-to-channel", "concatenate"),
+        "added": st.one_of(*(_joined(how, "add") for how in ("conv", "sample", "time-to-channel"))),
+    },
     laws=[
-        Law("beside: the slow pathway's channels come first, as they are", slow_first),
-        Law("added: a black fast pathway tells nothing", silent_fast, cases=("added",)),
-        Law("what is told depends on the fast pathway alone", told_alike),
+        Law("concatenated, the Slow channels come first, unchanged", slow_channels_first),
+        Law("added, a Fast pathway that is all zeros changes nothing", black_fast_adds_nothing, ("added",)),
+        Law("what is handed on grows with the Fast features, and with nothing else", twice_the_fast),
+        Law("a convolution with a 1 in the middle of its kernel is sampling", middle_tap_is_sample, ("convolved",)),
     ],
     mistakes=[
-        Mistake("lateral channels first", lambda right, *a, **k: _lateral(*a, **k, order="lateral first"),
-                ["Which channels come first?", "The slow pathway's."]),
-        Mistake("added instead of concatenated", lambda right, slow, fast, alpha=8, how="conv", fuse="concatenate", w=None: right(
-                slow, fast, alpha, how, "add", w) if fuse == "concatenate" and _fits(slow, fast, w, alpha, how)
-                else right(slow, fast, alpha, how, fuse, w),
-                ["How many channels has the fused pathway?", "C + O."]),
-        Mistake("concatenated instead of added", lambda right, slow, fast, alpha=8, how="conv", fuse="concatenate", w=None: right(
-                slow, fast, alpha, how, "concatenate", w),
-                ["How many channels has the sum?", "As many as the slow pathway."]),
-        Mistake("no padding in time", lambda right, *a, **k: _lateral(*a, **k, conv=lambda fast, w, alpha: _conv(fast, w, alpha, pad=0)),
-                ["How many answers come out of T frames?", "T/α: put (K_t − 1)/2 zeros on both sides."]),
-        Mistake("frames picked first, then the kernel", lambda right, *a, **k: _lateral(
-                *a, **k, conv=lambda fast, w, alpha: _conv(fast[:, :, ::alpha], w, 1)),
-                ["Which frames lie under the kernel?", "Neighbors of the fast pathway."]),
-        Mistake("α frames of a channel side by side", lambda right, *a, **k: _lateral(*a, **k, channel=_channel_first),
-                ["Channel 1: the next frame or the next channel?", "All channels of the first frame come first."]),
-        Mistake("only what is told", lambda right, slow, fast, alpha=8, how="conv", fuse="concatenate", w=None: (
-                _lateral(0 * slow, fast, alpha, how, fuse, w)),
-                ["Where did the slow pathway's features go?", "They stay: the lateral ones come beside them, or are added."]),
-        Mistake("a ReLU on what is told", lambda right, *a, **k: _lateral(*a, **k, relu=True),
-                ["May what is told be negative?", "Yes: norm and bend belong to the network, not to the connection."]),
+        Mistake("Fast channels first", _fast_first,
+                ["Where does the next kernel look for the Slow features?", "In front: concatenate [slow, handed]."]),
+        Mistake("from Slow to Fast", _other_way,
+                ["Who learns from whom?", "The connection goes from Fast to Slow; the answer has the Slow frame rate."]),
+        Mistake("the Slow features are dropped", lambda right, slow, fast, alpha, how, fuse, w=None:
+                _handed(slow, fast, alpha, how, w),
+                ["What does the Slow pathway go on with?", "With both: its own features, and what was handed on."]),
+        Mistake("always concatenated", lambda right, slow, fast, alpha, how, fuse, w=None:
+                right(slow, fast, alpha, how, "concatenate", w),
+                ["How many channels has the sum of two features?", "Look at fuse: 'add' adds."]),
+        Mistake("ReLU after the connection", _handing(lambda handed, fast, alpha, how: np.maximum(handed, 0)),
+                ["Is the connection linear?", "Here it is: the ReLU comes later."]),
+        Mistake("samples the last of every α frames", _handing(lambda handed, fast, alpha, how:
+                fast[:, :, alpha - 1 :: alpha] if how == "sample" else handed),
+                ["Which of the α frames is kept?", "The first: 0, α, 2α, …"]),
+        Mistake("packs the frames of each channel together", _handing(lambda handed, fast, alpha, how:
+                _channels_outer(None, fast, alpha) if how == "time-to-channel" else handed),
+                ["In what order are the packed channels?", "All channels of the first of the α frames, then of the second."]),
     ],
-    accepted=[_lateral],
-    tolerance=Tolerance(ulps=16, why="one sum of products and one sum", scale=_lateral_scale),
-    cost=Cost(flops=lambda s: 2 * s.N * s.O * s.D * s.Kt * s.S * s.pixels,
-              bytes=lambda s: (s.C * s.S + s.D * s.T + (s.C + s.O) * s.S) * s.N * s.pixels * s.itemsize),
-    large=lambda size, rng: {"slow": _large(8, 2)(size, rng), "fast": _large(4, 16)(size, rng), "w": rng.normal(size=(8, 4, 5, 1, 1))},
+    accepted=[_join_by_hand,
+              lambda slow, fast, alpha, how, fuse, w=None: reference.lateral_connection(
+                  slow.astype(np.float32), fast.astype(np.float32), alpha, how, fuse, None if w is None else w.astype(np.float32))],
+    tolerance=Tolerance(ulps=16, why="a sum of products, relative to the sum of their magnitudes",
+                        scale=lambda expected, slow, fast, alpha, how, fuse, w=None:
+                        float(np.abs(slow).max()) + (magnitude(fast) if w is None else magnitude(fast, w))),
+    cost=Cost(flops=lambda s: 2 * s.N * getattr(s, "O", 1) * s.D * getattr(s, "Kt", 1) * s.S * s.pixels,
+              bytes=lambda s: (s.C * s.S + s.D * s.T) * 2 * s.N * s.pixels * s.itemsize),
+    large=lambda size, rng: {"slow": one_clip(size, rng, 16, 2), "fast": one_clip(size, rng, 4, 8), "alpha": 4,
+                             "w": rng.normal(size=(8, 4, 5, 1, 1))},
 )  # fmt: skip
-
-
-def _fits(slow: Any, fast: Any, w: Any, alpha: int, how: str) -> bool:
-    """Whether a sum is possible at all."""
-    told = {
-        "conv": w.shape[0] if w is not None else 0,
-        "sample": fast.shape[1],
-        "time-to-channel": alpha * fast.shape[1],
-    }[how]
-    return bool(told == slow.shape[1])
-
 
 # ------------------------------------------------------------------ fused_block
 
 
-def _blocks(kernels: Any) -> st.SearchStrategy[Any]:
+def _blocks(slow_frames: st.SearchStrategy[int]) -> Any:
+    kernel = st.tuples(odd, odd, odd)
+
+    def shapes(c: int, d: int, m: int, s: int, a: int, hw: Any, kt: int, k_slow: Any, k_fast: Any) -> Any:
+        arrays = {
+            "slow": (1, c, s, *hw), "fast": (1, d, s * a, *hw), "w_lateral": (m, d, kt, 1, 1),
+            "w_slow": (2, c + m, *k_slow), "w_fast": (d, d, *k_fast),
+        }  # fmt: skip
+        return arrays, {"alpha": a}
+
     most = {
-        "slow": (1, 2, 2, 2, 2),
-        "fast": (1, 2, 4, 2, 2),
-        "w_lateral": (2, 2, 3, 1, 1),
-        "w_slow": (2, 4, 3, 3, 1),
-        "w_fast": (2, 2, 3, 3, 1),
-    }
-
-    def sized(s: Any) -> Any:
-        C, D, L, O, P, S, alpha, kernel, (kt, kh) = s
-        return {"slow": (1, C, S, 2, 2), "fast": (1, D, alpha * S, 2, 2), "w_lateral": (L, D, kernel, 1, 1),
-                "w_slow": (O, C + L, kt, kh, 1), "w_fast": (P, D, kt, kh, 1)}, {"alpha": alpha}  # fmt: skip
-
-    odd = st.sampled_from((1, 3))
-    sizes = st.tuples(few, few, few, few, few, few, few, odd, st.sampled_from(kernels)).map(sized)
-    return cut_to(most, sizes)
+        "slow": (1, 2, 2, 2, 2), "fast": (1, 2, 4, 2, 2), "w_lateral": (2, 2, 3, 1, 1), "w_slow": (2, 4, 3, 3, 3),
+        "w_fast": (2, 2, 3, 3, 3),
+    }  # fmt: skip
+    return cut_to(most, st.builds(shapes, few, few, few, slow_frames, few, st.tuples(few, few), odd, kernel, kernel))
 
 
-def fast_never_hears(f: Any, slow: Any, **rest: Any) -> Any:
-    return f(slow + 1, **rest)[1], f(slow, **rest)[1]
+def fast_ignores_slow(f: Any, slow: Any, fast: Any, *rest: Any, **more: Any) -> Any:
+    return f(1 - slow, fast, *rest, **more)[1], f(slow, fast, *rest, **more)[1]
 
 
-def deaf_slow(f: Any, slow: Any, fast: Any, w_lateral: Any, w_slow: Any, **rest: Any) -> Any:
-    """Without a lateral kernel, the slow pathway is a convolution of its own channels."""
-    own = w_slow[:, : slow.shape[1]]
-    want = layers.relu(layers.conv3d(slow, own, padding=tuple(k // 2 for k in own.shape[2:])))
-    return f(slow, fast, 0 * w_lateral, w_slow, **rest)[0], want
+def cut_off(f: Any, slow: Any, fast: Any, w_lateral: Any, w_slow: Any, w_fast: Any, alpha: int) -> Any:
+    got = f(slow, fast, 0 * w_lateral, w_slow, w_fast, alpha)[0]
+    return got, f(slow, 0 * fast, w_lateral, w_slow, w_fast, alpha)[0]
 
 
-def nothing_negative(f: Any, **inputs: Any) -> Any:
-    s, t = f(**inputs)
-    return np.concatenate([np.minimum(a, 0).ravel() for a in (s, t)]), np.zeros(s.size + t.size)
+def no_answer_is_negative(f: Any, **inputs: Any) -> Any:
+    return bool(all((np.asarray(y) >= 0).all() for y in f(**inputs)))
 
 
-def doubled(f: Any, slow: Any, fast: Any, **rest: Any) -> Any:
-    a, b = f(2 * slow, 2 * fast, **rest), f(slow, fast, **rest)
-    return np.concatenate([x.ravel() for x in a]), 2 * np.concatenate([x.ravel() for x in b])
+def twice_as_strong(f: Any, slow: Any, fast: Any, **rest: Any) -> Any:
+    got, once = f(2 * slow, 2 * fast, **rest), f(slow, fast, **rest)
+    return np.concatenate([y.ravel() for y in got]), 2 * np.concatenate([y.ravel() for y in once])
 
 
-def _fused(slow: Any, fast: Any, w_lateral: Any, w_slow: Any, w_fast: Any, alpha: int, *, order: str = "slow first", bend: bool = True,
-           after: bool = False, back: bool = False) -> Any:  # fmt: skip
-    def conv(x: Any, w: Any) -> Any:
-        y = layers.conv3d(x, w, padding=tuple(k // 2 for k in w.shape[2:]))
-        return np.maximum(y, 0) if bend else y
-
-    new_fast = conv(fast, w_fast)
-    told = new_fast if after and new_fast.shape[1] == fast.shape[1] else fast
-    new_slow = conv(_lateral(slow, told, alpha, w=w_lateral, order=order), w_slow)
-    if back and slow.shape[1] == fast.shape[1]:
-        new_fast = conv(fast + np.repeat(slow, alpha, axis=2), w_fast)
-    return new_slow, new_fast
+def _conv(x: Any, w: Any) -> Any:
+    return layers.conv3d(x, w, padding=tuple(k // 2 for k in w.shape[2:]))
 
 
-def _gain(w: Any) -> float:
-    return float(np.abs(w).reshape(len(w), -1).sum(axis=1).max())
+def _block(
+    slow: Any, fast: Any, w_lateral: Any, w_slow: Any, w_fast: Any, alpha: int,
+    order: int = 1, hand: Any = lambda y: y, relus: tuple[Any, Any] = (layers.relu, layers.relu), late: bool = False,
+) -> Any:  # fmt: skip
+    """The block with a choice at each of its steps; as it should be by default."""
+    y_fast = relus[1](_conv(fast, w_fast))
+    handed = hand(_by_tap(y_fast if late else fast, w_lateral, alpha))
+    fused = np.concatenate([slow, handed][::order], axis=1)
+    return relus[0](_conv(fused, w_slow)), y_fast
 
 
-def _fused_scale(
-    expected: Any, slow: Any, fast: Any, w_lateral: Any, w_slow: Any, w_fast: Any, alpha: int = 8
-) -> float:
-    return (largest(slow) + largest(fast) * (1 + _gain(w_lateral))) * (_gain(w_slow) + _gain(w_fast))
+def _wrongly(**choices: Any) -> Any:
+    return lambda right, *inputs: _block(*inputs, **choices)
 
 
 fused_block = Spec(
-    cases={"kernels of 1": _blocks(((1, 1),)), "kernels of 3 in time or space": _blocks(((3, 1), (1, 3)))},
+    cases={"several Slow frames": _blocks(st.just(2)), "one Slow frame": _blocks(st.just(1))},
     laws=[
-        Law("the fast pathway never hears of the slow one", fast_never_hears),
-        Law("with a lateral kernel of zeros the slow pathway is by itself", deaf_slow),
-        Law("no answer is negative", nothing_negative),
-        Law("pathways twice as strong have answers twice as strong", doubled),
+        Law("the Fast pathway does not feel the Slow one", fast_ignores_slow),
+        Law("a connection of zeros is a Fast pathway of zeros, to the Slow one", cut_off),
+        Law("no answer is negative", no_answer_is_negative),
+        Law("inputs twice as strong have answers twice as strong", twice_as_strong),
     ],
     mistakes=[
-        Mistake("lateral channels first", lambda right, *a, **k: _fused(*a, **k, order="lateral first"),
-                ["Which channels does w_slow expect first?", "The slow pathway's."]),
-        Mistake("no ReLU", lambda right, *a, **k: _fused(*a, **k, bend=False),
-                ["What stands around each convolution?", "max(0, …)."]),
-        Mistake("told after the fast convolution", lambda right, *a, **k: _fused(*a, **k, after=True),
-                ["What does the lateral connection read: this layer's input or its answer?", "The input."]),
-        Mistake("the slow pathway tells the fast one", lambda right, *a, **k: _fused(*a, **k, back=True),
-                ["In which direction do lateral connections go?", "From fast to slow only."]),
-        Mistake("the slow pathway hears nothing", lambda right, slow, fast, w_lateral, *a, **k: right(slow, fast, 0 * w_lateral, *a, **k),
-                ["What are the last channels that w_slow reads?", "What the fast pathway told."]),
-        Mistake("pathways swapped in the answer", lambda right, *a, **k: right(*a, **k)[::-1],
-                ["Which pathway comes first?", "Slow, then fast."]),
+        Mistake("Fast channels first", _wrongly(order=-1),
+                ["Which channels of w_slow are for the Slow features?", "The first C: concatenate [slow, lateral]."]),
+        Mistake("connected after the Fast pathway's convolution", _wrongly(late=True),
+                ["Which Fast features are handed over: before or after the block?", "Those that come in, before w_fast."]),
+        Mistake("ReLU on the connection", _wrongly(hand=layers.relu),
+                ["How many ReLUs are there?", "Two: one at the end of each pathway. The connection has none here."]),
+        Mistake("no ReLU", _wrongly(relus=(lambda y: y, lambda y: y)),
+                ["Can an answer be negative?", "Each pathway ends with max(0, ·)."]),
+        Mistake("no ReLU in the Fast pathway", _wrongly(relus=(layers.relu, lambda y: y)),
+                ["Can a Fast answer be negative?", "Each pathway ends with max(0, ·)."]),
+        Mistake("no ReLU in the Slow pathway", _wrongly(relus=(lambda y: y, layers.relu)),
+                ["Can a Slow answer be negative?", "Each pathway ends with max(0, ·)."]),
+        Mistake("nothing is handed over", _wrongly(hand=np.zeros_like),
+                ["What does the Slow pathway know of the Fast one?", "Convolve fast with w_lateral in steps of α."]),
+        Mistake("the pathways exchanged", lambda right, *inputs: right(*inputs)[::-1],
+                ["Which answer comes first?", "Return (slow, fast)."]),
     ],
-    accepted=[_fused],
-    tolerance=Tolerance(ulps=32, why="two sums of products, one after the other", scale=_fused_scale),
-    cost=Cost(flops=lambda s: 2 * s.N * s.pixels * (s.M * s.D * s.Kt * s.S + s.P * s.I * s.At * s.Ah * s.Aw * s.S + s.Q * s.D * s.Bt * s.Bh * s.Bw * s.T),
-              bytes=lambda s: (s.C * s.S + s.D * s.T + s.P * s.S + s.Q * s.T) * s.N * s.pixels * s.itemsize),
+    accepted=[_block,
+              lambda *a: reference.fused_block(*(x.astype(np.float32) if isinstance(x, np.ndarray) else x for x in a))],
+    tolerance=Tolerance(ulps=32, why="two sums of products, relative to the sum of their magnitudes",
+                        scale=lambda expected, slow, fast, w_lateral, w_slow, w_fast, alpha: max(
+                            magnitude(fast, w_fast), max(magnitude(slow), magnitude(fast, w_lateral)) * magnitude(1.0, w_slow))),
+    cost=Cost(flops=lambda s: 2 * s.N * s.pixels * (s.S * s.M * s.D * s.Kt + s.S * s.P * s.I * s.At * s.Ah * s.Aw
+                                                    + s.T * s.Q * s.D * s.Bt * s.Bh * s.Bw),
+              bytes=lambda s: s.N * s.pixels * (s.S * (s.C + s.P) + s.T * (s.D + s.Q)) * s.itemsize),
+    large=lambda size, rng: {
+        "slow": one_clip(size, rng, 8, 2), "fast": one_clip(size, rng, 2, 8), "w_lateral": rng.normal(size=(4, 2, 5, 1, 1)),
+        "w_slow": rng.normal(size=(8, 12, 1, 3, 3)), "w_fast": rng.normal(size=(2, 2, 3, 3, 3)), "alpha": 4},
     outputs=("slow", "fast"),
-    large=lambda size, rng: {"slow": _large(8, 2)(size, rng), "fast": _large(2, 16)(size, rng), "w_lateral": rng.normal(size=(4, 2, 5, 1, 1)),
-                             "w_slow": rng.normal(size=(8, 12, 1, 3, 3)), "w_fast": rng.normal(size=(2, 2, 3, 3, 3)), "alpha": 8},
 )  # fmt: skip
 
-# ------------------------------------------------------------------ weak inputs
-
-
-def _colors() -> st.SearchStrategy[Any]:
-    sizes = st.tuples(few, st.integers(1, 3), few, few).map(lambda s: ({"x": (s[0], 3, *s[1:])}, {}))
-    return cut_to({"x": (2, 3, 3, 2, 2)}, sizes)
-
-
-def grey_stays(f: Any, x: Any) -> Any:
-    grey = np.repeat(x[:, :1], 3, axis=1)
-    return f(grey), x[:, :1]
-
-
-def green_is_brightest(f: Any, x: Any) -> Any:
-    """White less red and blue is green: the three shares are one."""
-    only = [f(np.where(np.arange(3).reshape(1, 3, 1, 1, 1) == c, np.ones_like(x), 0.0)) for c in range(3)]
-    return np.concatenate([only[0], only[1], only[2]]), np.concatenate(
-        [np.full_like(only[0], s) for s in (0.299, 0.587, 0.114)]
-    )
-
+# ------------------------------------------------------------------ to_grey
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
+
+def _clip(channels: int, frames: st.SearchStrategy[int]) -> Any:
+    def shapes(n: int, c: int, t: int, h: int, w: int) -> Any:
+        return {"x": (n, channels or c, t, h, w)}, {}
+
+    return cut_to({"x": (2, channels or 2, 4, 2, 2)}, st.builds(shapes, few, few, frames, few, few))
+
+
+def _primaries(n: int) -> np.ndarray:
+    return np.eye(3)[np.arange(n) % 3].reshape(n, 3, 1, 1, 1)
+
+
+def grey_stays(f: Any, x: Any) -> Any:
+    return f(np.repeat(x[:, :1], 3, axis=1)), x[:, :1]
+
+
+def darker_by_half(f: Any, x: Any) -> Any:
+    return f(x / 2), f(x) / 2
+
+
+def frames_in_any_order(f: Any, x: Any) -> Any:
+    return f(x[:, :, ::-1].copy()), f(x)[:, :, ::-1]
+
+
+def green_weighs_most(f: Any, x: Any) -> Any:
+    r, g, b = f(_primaries(3)).ravel()
+    return bool(g > r > b > 0)
+
+
 to_grey = Spec(
-    cases={"colors": _colors(), "one frame": _colors().map(lambda d: {"x": d["x"][:, :, :1].copy()})},
+    cases={
+        "several frames": _clip(3, st.integers(2, 3)), "one frame": _clip(3, st.just(1)),
+        "one of red, green and blue": st.fixed_dictionaries({"x": st.integers(1, 3).map(_primaries)}),
+    },
     laws=[
-        Law("what is grey stays as it is", grey_stays),
-        Law("red counts 0.299, green 0.587, blue 0.114", green_is_brightest),
+        Law("what is grey already stays as it is", grey_stays),
+        Law("half as bright a clip is half as bright a grey", darker_by_half),
+        Law("each frame is turned grey by itself", frames_in_any_order),
+        Law("green looks brighter than red, red brighter than blue", green_weighs_most),
     ],
     mistakes=[
-        Mistake("mean of the colors", lambda right, x: x.mean(axis=1, keepdims=True),
-                ["Do pure green and pure blue look as bright?", "Weigh them: 0.299, 0.587, 0.114."]),
-        Mistake("blue, green, red", lambda right, x: right(x[:, ::-1]),
-                ["Which channel is red?", "The first."]),
-        Mistake("three equal channels", lambda right, x: np.repeat(right(x), 3, axis=1),
-                ["How many channels are left?", "One; that is what saves the first layer's work."]),
-        Mistake("the green channel", lambda right, x: x[:, 1:2],
-                ["Is a red thing black in grey?", "All three count."]),
-        Mistake("the weights of linear light", lambda right, x: np.tensordot(np.array([0.2126, 0.7152, 0.0722]), x, (0, 1))[:, None],
-                ["Which standard?", "BT.601: 0.299, 0.587, 0.114."]),
+        Mistake("mean of the three colors", lambda right, x: x.mean(axis=1, keepdims=True),
+                ["Do a full red and a full green look equally bright?", "Weigh the colors: 0.299, 0.587, 0.114."]),
+        Mistake("blue taken for red", lambda right, x: right(x[:, ::-1]),
+                ["In what order are the channels?", "Red, green, blue; OpenCV has them the other way round."]),
+        Mistake("weights of high-definition television", lambda right, x:
+                np.einsum("ncthw,c->nthw", x, np.array([0.2126, 0.7152, 0.0722]))[:, None],
+                ["Several standards define luma. Which weights are asked for?", "0.299, 0.587, 0.114."]),
+        Mistake("brightest of the three colors", lambda right, x: x.max(axis=1, keepdims=True),
+                ["Do all three colors count?", "It is a weighted sum."]),
+        Mistake("green alone", lambda right, x: x[:, 1:2],
+                ["Do all three colors count?", "It is a weighted sum."]),
+        Mistake("channel axis dropped", lambda right, x: right(x)[:, 0],
+                ["How many axes has a clip of one channel?", "Five: (N, 1, T, H, W)."]),
     ],
-    accepted=[lambda x: np.einsum("c,ncthw->nthw", LUMA, x)[:, None], lambda x: np.tensordot(LUMA, x, (0, 1))[:, None]],
-    tolerance=Tolerance(ulps=8, why="three products and two sums"),
+    accepted=[lambda x: np.einsum("ncthw,c->nthw", x, LUMA)[:, None],
+              lambda x: (x * LUMA[:, None, None, None]).sum(axis=1, keepdims=True),
+              lambda x: np.stack([np.tensordot(LUMA, clip, axes=1)[None] for clip in x])],
+    tolerance=Tolerance(ulps=8, why="a sum of three products"),
     cost=Cost(flops=lambda s: 5 * s.N * s.T * s.pixels, bytes=lambda s: 4 * s.N * s.T * s.pixels * s.itemsize),
-    large=lambda size, rng: {"x": _large(3, 8)(size, rng)},
+    large=lambda size, rng: {"x": rng.uniform(size=(1, 3, 8, *size))},
 )  # fmt: skip
 
-
-def _moving(frames: Any) -> st.SearchStrategy[Any]:
-    sizes = st.tuples(few, few, frames, few, few).map(lambda s: ({"x": s}, {}))
-    return cut_to({"x": (2, 2, 4, 2, 2)}, sizes)
+# ------------------------------------------------------------------ time_difference
 
 
-def still_is_black(f: Any, x: Any) -> Any:
+def still_clip_is_nothing(f: Any, x: Any) -> Any:
     still = np.repeat(x[:, :, :1], 3, axis=2)
-    return still + f(still), still
+    return f(still), np.zeros_like(still)
 
 
-def brighter_changes_nothing(f: Any, x: Any) -> Any:
-    return f(x + 1), f(x)
+def still_picture_behind(f: Any, x: Any) -> Any:
+    return f(x + 3 * x[:, :, -1:]), f(x)
 
 
-def adds_up(f: Any, x: Any) -> Any:
-    return x[:, :, :1] + f(x).cumsum(axis=2), x
+def adds_up_to_the_clip(f: Any, x: Any) -> Any:
+    return x[:, :, :1] + np.cumsum(f(x), axis=2), x
 
 
-def _difference(x: Any, first: str = "zero") -> Any:
-    d = np.diff(x, axis=2)
-    start = {"zero": np.zeros_like(x[:, :, :1]), "frame": x[:, :, :1], "wrap": x[:, :, :1] - x[:, :, -1:]}[first]
-    return np.concatenate([start, d], axis=2)
+def played_backwards(f: Any, x: Any) -> Any:
+    return f(x[:, :, ::-1].copy())[:, :, 1:], -f(x)[:, :, :0:-1]
+
+
+def _difference_in_a_loop(x: Any) -> Any:
+    y = np.zeros(x.shape)
+    for t in range(1, x.shape[2]):
+        y[:, :, t] = x[:, :, t] - x[:, :, t - 1]
+    return y
+
+
+def _looks_ahead(x: Any) -> Any:
+    return np.diff(x, axis=2, append=x[:, :, -1:])
 
 
 time_difference = Spec(
-    cases={"several frames": _moving(st.integers(2, 4)), "a single frame": _moving(st.just(1))},
+    cases={"several frames": _clip(0, st.integers(2, 4)), "one frame": _clip(0, st.just(1))},
     laws=[
-        Law("what stands still is black", still_is_black),
-        Law("making all frames brighter changes nothing", brighter_changes_nothing),
-        Law("first frame plus all changes so far is the frame", adds_up),
+        Law("of a clip in which nothing moves, nothing is left", still_clip_is_nothing),
+        Law("a still picture added to the clip changes nothing", still_picture_behind),
+        Law("the first frame and the changes up to t add up to frame t", adds_up_to_the_clip),
+        Law("played backwards, every change is undone", played_backwards, ("several frames",)),
     ],
     mistakes=[
-        Mistake("this frame less the next", lambda right, x: -_difference(x),
-                ["What sign has a pixel that becomes brighter?", "Positive: this frame less the one before."]),
-        Mistake("change to the next frame", lambda right, x: np.concatenate([_difference(x)[:, :, 1:], np.zeros_like(x[:, :, :1])], axis=2),
-                ["Which frame of the answer is 0?", "The first: nothing was before it."]),
-        Mistake("the first frame itself in front", lambda right, x: _difference(x, "frame"),
-                ["What has changed before the first frame?", "Nothing is known: 0."]),
-        Mistake("the last frame before the first", lambda right, x: _difference(x, "wrap"),
-                ["Is the clip a circle?", "No: nothing was before the first frame."]),
-        Mistake("one frame less", lambda right, x: np.diff(x, axis=2) if x.shape[2] > 1 else right(x),
-                ["How many frames has the answer?", "As many as the clip."]),
-        Mistake("size of the change", lambda right, x: np.abs(_difference(x)),
-                ["Does it matter which way it changed?", "Yes: keep the sign."]),
-        Mistake("difference between channels", lambda right, x: np.concatenate([0 * x[:, :1], np.diff(x, axis=1)], axis=1),
-                ["Which axis is time?", "The third: (N, C, T, H, W)."]),
+        Mistake("looks ahead", lambda right, x: _looks_ahead(x),
+                ["Which frame is subtracted from which?", "Each frame less the one before: the zeros are first, not last."]),
+        Mistake("sign", lambda right, x: -right(x),
+                ["A pixel gets brighter. Is the difference above 0?", "It is x_t − x_{t−1}, not the other way round."]),
+        Mistake("first frame kept", lambda right, x: np.diff(x, axis=2, prepend=0),
+                ["What is known to change in the first frame?", "Nothing: it is zeros."]),
+        Mistake("last frame taken for the one before the first", lambda right, x: x - np.roll(x, 1, axis=2),
+                ["What is before the first frame?", "Nothing; np.roll puts the last one there."]),
+        Mistake("a frame short", lambda right, x: np.diff(x, axis=2),
+                ["How many frames has the answer?", "As many as the clip: put a frame of zeros first."]),
+        Mistake("absolute value", lambda right, x: np.abs(right(x)),
+                ["Can an answer be negative?", "Yes: getting darker is a change too, and another one than getting brighter."]),
+        Mistake("differences along the rows", lambda right, x: np.diff(x, axis=4, prepend=x[..., :1]),
+                ["Which axis is time?", "The third of (N, C, T, H, W)."]),
     ],
-    accepted=[_difference, lambda x: np.diff(x, axis=2, prepend=x[:, :, :1])],
-    tolerance=Tolerance(ulps=2, why="one difference"),
-    cost=Cost(flops=lambda s: s.N * s.C * s.T * s.pixels, bytes=lambda s: 2 * s.N * s.C * s.T * s.pixels * s.itemsize),
-    large=lambda size, rng: {"x": _large(3, 8)(size, rng)},
+    accepted=[_difference_in_a_loop, lambda x: np.diff(x, axis=2, prepend=x[:, :, :1]),
+              lambda x: x - x[:, :, np.maximum(np.arange(x.shape[2]) - 1, 0)]],
+    tolerance=Tolerance(ulps=2, why="one subtraction"),
+    cost=Cost(flops=lambda s: s.N * s.C * s.T * s.pixels, bytes=bytes_moved),
+    large=lambda size, rng: {"x": one_clip(size, rng, 3)},
 )  # fmt: skip
 
-
-def _even() -> st.SearchStrategy[Any]:
-    even = st.sampled_from((2, 4))
-    sizes = st.tuples(few, few, st.integers(1, 2), even, even).map(lambda s: ({"x": s}, {}))
-    return cut_to({"x": (2, 2, 2, 4, 4)}, sizes)
+# ------------------------------------------------------------------ half_resolution
 
 
-def mean_stays(f: Any, x: Any) -> Any:
+def _even(frames: st.SearchStrategy[int]) -> Any:
+    even = st.sampled_from([2, 4])
+
+    def shapes(n: int, c: int, t: int, h: int, w: int) -> Any:
+        return {"x": (n, c, t, h, w)}, {}
+
+    return cut_to({"x": (2, 2, 2, 4, 4)}, st.builds(shapes, few, few, frames, even, even))
+
+
+def brightness_is_kept(f: Any, x: Any) -> Any:
     return f(x).mean(axis=(3, 4)), x.mean(axis=(3, 4))
 
 
-def enlarged_comes_back(f: Any, x: Any) -> Any:
+def mirrored(f: Any, x: Any) -> Any:
+    return f(x[..., ::-1].copy()), f(x)[..., ::-1]
+
+
+def undoes_repeating(f: Any, x: Any) -> Any:
     return f(x.repeat(2, axis=3).repeat(2, axis=4)), x
 
 
-def turned_clip(f: Any, x: Any) -> Any:
-    return f(x[..., ::-1, ::-1].copy()), f(x)[..., ::-1, ::-1]
+def on_its_side(f: Any, x: Any) -> Any:
+    return f(np.swapaxes(x, 3, 4).copy()), np.swapaxes(f(x), 3, 4)
+
+
+def _corners(x: Any) -> Any:
+    return [x[..., i::2, j::2] for i in (0, 1) for j in (0, 1)]
+
+
+def _halves(x: Any, *axes: int) -> Any:
+    for axis in axes:
+        n = x.shape[axis]
+        if n % 2:
+            raise ValueError(f"{n} can't be halved")
+        x = (x.take(range(0, n, 2), axis) + x.take(range(1, n, 2), axis)) / 2
+    return x
 
 
 half_resolution = Spec(
-    cases={"any even size": _even(), "2 × 2": _even().map(lambda d: {"x": d["x"][..., :2, :2].copy()})},
+    cases={"several frames": _even(st.just(2)), "one frame": _even(st.just(1))},
     laws=[
-        Law("the mean of a frame stays", mean_stays),
-        Law("a clip with each pixel doubled comes back", enlarged_comes_back),
-        Law("a clip turned by 180° has the turned answer", turned_clip),
+        Law("every frame stays as bright as it is, on average", brightness_is_kept),
+        Law("a mirrored clip has a mirrored answer", mirrored),
+        Law("it undoes repeating every pixel 2 × 2 times", undoes_repeating),
+        Law("rows and columns are treated alike", on_its_side),
     ],
     mistakes=[
         Mistake("every second pixel", lambda right, x: x[..., ::2, ::2],
-                ["Where did three of four pixels go?", "Take the mean of each 2 × 2."]),
-        Mistake("largest of four", lambda right, x: layers.max_pool3d(x, (1, 2, 2)),
-                ["Does the picture become brighter?", "The mean, not the largest."]),
+                ["Does every pixel count?", "Take the mean of four; to drop three of them lets fine patterns alias."]),
+        Mistake("brightest of four", lambda right, x: np.max(_corners(x), axis=0),
+                ["Is a picture at half of its resolution brighter?", "The mean, not the maximum."]),
         Mistake("sum of four", lambda right, x: 4 * right(x),
-                ["Does the picture become brighter?", "Divide by 4."]),
-        Mistake("halves instead of neighbors", lambda right, x: (
-                x[..., : x.shape[3] // 2, : x.shape[4] // 2] + x[..., x.shape[3] // 2 :, : x.shape[4] // 2]
-                + x[..., : x.shape[3] // 2, x.shape[4] // 2 :] + x[..., x.shape[3] // 2 :, x.shape[4] // 2 :]) / 4,
-                ["Which four pixels become one?", "Neighbors: 2j, 2j + 1 and 2k, 2k + 1."]),
-        Mistake("the height alone", lambda right, x: (x[..., ::2, :] + x[..., 1::2, :]) / 2,
-                ["How many axes are halved?", "Height and width."]),
+                ["Is a picture at half of its resolution brighter?", "Divide by 4."]),
+        Mistake("time halved too", lambda right, x: _halves(x, 2, 3, 4),
+                ["How many frames has the answer?", "As many as the clip: the kernel is 1 × 2 × 2."]),
+        Mistake("height alone", lambda right, x: _halves(x, 3),
+                ["How wide is the answer?", "Half as wide, and half as tall."]),
+        Mistake("width alone", lambda right, x: _halves(x, 4),
+                ["How tall is the answer?", "Half as tall, and half as wide."]),
     ],
-    accepted=[lambda x: (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4,
+    accepted=[lambda x: sum(_corners(x)) / 4, lambda x: _halves(x, 3, 4),
               lambda x: x.reshape(*x.shape[:3], x.shape[3] // 2, 2, x.shape[4] // 2, 2).mean(axis=(4, 6))],
-    tolerance=Tolerance(ulps=8, why="three sums and a quotient"),
+    tolerance=Tolerance(ulps=4, why="a sum of four and a division"),
     cost=Cost(flops=lambda s: s.N * s.C * s.T * s.pixels, bytes=lambda s: 1.25 * s.N * s.C * s.T * s.pixels * s.itemsize),
-    large=lambda size, rng: {"x": rng.normal(size=(1, 3, 4, size[0] // 2 * 2, size[1] // 2 * 2))},
+    large=lambda size, rng: {"x": one_clip(tuple(n + n % 2 for n in size), rng, 3)},
 )  # fmt: skip
