@@ -8,7 +8,7 @@ import numpy as np
 
 from vidlearn import flow, nets
 from vidlearn.nets.nodes import Conv, Identity, Layer, Linear, Node, Pool
-from vidlearn.slides import sjtu
+from vidlearn.slides import attention, sjtu
 from vidlearn.slides.figure import Figure
 
 MACS = "multiply-accumulates of convolutions and linear layers, one view of 224×224, no bias, norm or pooling"
@@ -120,5 +120,8 @@ FIGURES = [
         "L9", "SlowFast ablations: Individual paths", "our Slow-only, R-50, 4×16", "20.9",
         lambda: nets.slow_r50(frames=4).macs() / 1e9, "GFLOPs", MACS,
     ),
+    *attention.ablations(),
     *sjtu.costs("L9", "SlowFast: State-of-the-art comparison on Kinetics"),
+    *attention.on_kinetics("L9", "SlowFast: State-of-the-art comparison on Kinetics"),
+    *attention.on_charades(),
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from vidlearn import nets
 from vidlearn.nets.nodes import Conv, Linear, Norm
+from vidlearn.slides import attention
 from vidlearn.slides.figure import Figure
 
 MACS = "multiply-accumulates of convolutions and linear layers, one view, no bias, norm or pooling"
@@ -195,6 +196,9 @@ FIGURES = [
            "0.06 s a frame, 240,000 videos, 10 s, 30 Hz: the slide's own numbers", derived=True),
     *table("SJTU", "3D CNN · R(2+1)D"),
     *costs("SJTU", "3D CNN · SlowFast"),
+    *attention.nonlocal_table(),
+    *attention.on_kinetics("SJTU", "3D CNN · SlowFast"),
+    *attention.timesformer(),
     Figure("SJTU", _TIMESFORMER, "I3D 8×8 R50, parameters", "28.0", lambda: nets.i3d_r50().parameters() / 1e6, "M",
            "all that is learned, batch norm's scales and offsets among it; 400 classes"),
     Figure("SJTU", _TIMESFORMER, "I3D 8×8 R50, inference", "1.11", lambda: 30 * i3d_at(256).macs() / 1e12, "TFLOPs",

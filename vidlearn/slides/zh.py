@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vidlearn import nets
-from vidlearn.slides import sjtu
+from vidlearn.slides import attention, sjtu
 from vidlearn.slides.figure import Figure
 
 
@@ -38,6 +38,7 @@ FIGURES = [
            expected="slide is wrong",
            explanation="Only the first two pools leave time alone; the stem and two later pools halve it."),
     *sjtu.table("zh", "R(2+1)D"),
+    *attention.instantiation("zh", "SlowFast · Table 1"),
     Figure("zh", "R(2+1)D", "computation of (2+1)D against 3D", "lower", compute_falls, "",
            "multiply-accumulates of the 18-layer networks on 8 frames of 112×112, the paper's widths",
            expected="slide is wrong",
