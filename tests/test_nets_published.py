@@ -23,6 +23,8 @@ TORCHVISION = (
     "r2plus1d_18",
     "s3d",
 )
+#: test_nets_transformers asks them on clips that their builders make them for
+TRANSFORMERS = ("mvit_v1_b", "mvit_v2_s", "timesformer")
 LIBRARY = {name: "torchvision" if name in TORCHVISION else "pytorchvideo" for name in KEPT}
 #: inputs on which every layer still has a place; the two with linear layers over all positions take one size only
 INPUT = {"alexnet": (3, 224, 224), "vgg16": (3, 224, 224), "s3d": (3, 14, 224, 224)}
@@ -37,7 +39,7 @@ def test_the_weights_have_the_published_names_and_shapes(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize("name", [name for name in KEPT if name not in TRANSFORMERS])
 def test_the_published_weights_load_unchanged_and_give_the_same_answer(name):
     reason = missing(LIBRARY[name])
     if reason:

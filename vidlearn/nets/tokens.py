@@ -329,6 +329,12 @@ class Attend(_Computed):
     class_token: Literal["joins", "absent"] = "joins"
     sets: int = 1
 
+    def __post_init__(self) -> None:
+        self._neighbors()  # refuses what has none
+
+    def _neighbors(self) -> int:
+        return int(transformers.neighborhood(*self.grid, self.kind).shape[1])
+
     def __str__(self) -> str:
         return f"Attend {self.kind}, {_heads(self.heads)}"
 
@@ -344,8 +350,7 @@ class Attend(_Computed):
 
     def macs(self, x: Any, y: Signal) -> int:
         patches = math.prod(self.grid)
-        neighbors = int(transformers.neighborhood(*self.grid, self.kind).shape[1])
-        pairs = patches * (neighbors + self._classes) + self._classes * (patches + 1)
+        pairs = patches * (self._neighbors() + self._classes) + self._classes * (patches + 1)
         return self.sets * pairs * 2 * y.channels
 
     def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
