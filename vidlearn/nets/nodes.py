@@ -27,7 +27,6 @@ __all__ = [
     "Conv",
     "Dropout",
     "Flatten",
-    "Frames",
     "GlobalPool",
     "Identity",
     "Join",
@@ -360,29 +359,6 @@ class GlobalPool(Layer):
         from torch import nn
 
         return nn.AdaptiveAvgPool3d(1) if self.axes == 3 else nn.AdaptiveAvgPool2d(1)
-
-
-@dataclass(frozen=True)
-class Frames(Layer):
-    """Every so many frames of a clip, from the first one on: a slower look at it."""
-
-    every: int
-
-    def __str__(self) -> str:
-        return f"Frames, 1 of {self.every}"
-
-    def output(self, x: Signal) -> Signal:
-        if x.axes != ("T", "H", "W") or x.shape[1] % self.every:
-            raise ValueError(f"expected a clip (C, T, H, W) with T a multiple of {self.every}, got shape {x.shape}")
-        return x.windowed(x.channels, (1, 1, 1), (self.every, 1, 1), (0, 0, 0))
-
-    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
-        return x[:, :, :: self.every]
-
-    def torch(self) -> nn.Module:
-        from vidlearn.nets.module import Computed
-
-        return Computed(self)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from vidlearn.nets.bottleneck import (
 from vidlearn.nets.net import Net
 from vidlearn.nets.nodes import (
     Conv,
-    Frames,
     GlobalPool,
     Join,
     Lateral,
@@ -33,7 +32,7 @@ from vidlearn.nets.nodes import (
     Sequential,
     numbered,
 )
-from vidlearn.nets.weak import Channels, Upsample, Weak
+from vidlearn.nets.views import Channels, Frames, Upsample, Weak
 
 __all__ = ["slowfast", "slowfast_4x16_r50", "slowfast_16x8_r101_50_50", "slowfast_r50", "slowfast_r101"]
 
@@ -51,6 +50,7 @@ def slowfast(
     nonlocal_blocks: bool = False,
     weak: Weakness = "none",
     seeing_time: int = 6,
+    sampling: Literal["stride", "spread"] = "stride",
     name: str = "",
 ) -> Net:
     """Return a SlowFast network (Feichtenhofer et al. 2019).
@@ -77,6 +77,9 @@ def slowfast(
         more channels, the optical flow), half of the resolution.
     seeing_time
         How many blocks of the third stage see time, the first ones: all 6 of ResNet-50's, 6 of ResNet-101's 23.
+    sampling
+        Which frames the Slow pathway sees: those that the lateral connections look at, or, as the published weights
+        were trained, others that are spread from the first to the last.
     name
         Of the network; made from the parameters if it is not given.
 
@@ -108,7 +111,10 @@ def slowfast(
         parts: list[Part] = [("multipathway_blocks", Pathways((slow, fast)))]
         return Sequential(tuple(parts) if not c else (*parts, ("multipathway_fusion", lateral(c))))
 
-    slow_view: tuple[Part, ...] = (*((("colors", Channels(0, 3)),) if weak == "flow" else ()), ("every", Frames(alpha)))
+    slow_view: tuple[Part, ...] = (
+        *((("colors", Channels(0, 3)),) if weak == "flow" else ()),
+        ("every", Frames(alpha, sampling)),
+    )
     blocks: list[Node] = [
         block(
             (*slow_view, ("0", stem(3, 64, (1, 7, 7)))),
@@ -139,7 +145,7 @@ def _weakened(weak: Weakness) -> tuple[tuple[Part, ...], int]:
         "grey": ((("grey", Weak("grey")),), 1),
         "time difference": ((("difference", Weak("time difference")),), 3),
         "flow": ((("flow", Channels(3, 5)),), 2),
-        "half": ((("half", Weak("half")),), 3),
+        "half": ((("halved", Weak("half")),), 3),
     }[weak]
 
 
@@ -150,14 +156,16 @@ def slowfast_4x16_r50(classes: int = 400) -> Net:
 
 def slowfast_r50(classes: int = 400) -> Net:
     """SlowFast 8×8 on ResNet-50: 8 frames against 32; PyTorchVideo's weights load."""
-    return slowfast(32, 4, lateral_kernel=7, classes=classes, name="slowfast_r50")
+    return slowfast(32, 4, lateral_kernel=7, classes=classes, sampling="spread", name="slowfast_r50")
 
 
 def slowfast_r101(classes: int = 400) -> Net:
     """SlowFast 8×8 on ResNet-101, whose third stage sees time in every block; PyTorchVideo's weights load."""
-    return slowfast(32, 4, 101, lateral_kernel=5, classes=classes, seeing_time=23, name="slowfast_r101")
+    return slowfast(
+        32, 4, 101, lateral_kernel=5, classes=classes, seeing_time=23, sampling="spread", name="slowfast_r101"
+    )
 
 
 def slowfast_16x8_r101_50_50(classes: int = 400) -> Net:
     """SlowFast 16×8 on ResNet-101: 16 frames against 64, 6 blocks of 23 see time; PyTorchVideo's weights load."""
-    return slowfast(64, 4, 101, lateral_kernel=5, classes=classes, name="slowfast_16x8_r101_50_50")
+    return slowfast(64, 4, 101, lateral_kernel=5, classes=classes, sampling="spread", name="slowfast_16x8_r101_50_50")

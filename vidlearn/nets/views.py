@@ -1,4 +1,4 @@
-"""Layers that take something away before the Fast pathway sees it: what does it need to see motion?"""
+"""Layers that choose what a pathway sees of a clip: fewer frames, no colors, only change, half of the resolution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vidlearn.nets.signal import Signal
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Channels", "Upsample", "Weak"]
+__all__ = ["Channels", "Frames", "Upsample", "Weak"]
 
 
 class _Computed(Layer):
@@ -22,6 +22,25 @@ class _Computed(Layer):
         from vidlearn.nets.module import Computed
 
         return Computed(self)
+
+
+@dataclass(frozen=True)
+class Frames(_Computed):
+    """One of `every` so many frames: by stride, or spread over the clip from its first frame to its last."""
+
+    every: int
+    how: Literal["stride", "spread"] = "stride"
+
+    def __str__(self) -> str:
+        return f"Frames, 1 of {self.every}{', spread' if self.how == 'spread' else ''}"
+
+    def output(self, x: Signal) -> Signal:
+        if x.axes != ("T", "H", "W") or x.shape[1] % self.every:
+            raise ValueError(f"expected a clip (C, T, H, W) with T a multiple of {self.every}, got shape {x.shape}")
+        return x.windowed(x.channels, (1, 1, 1), (self.every, 1, 1), (0, 0, 0))  # spread: nearly
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        return on(slowfast.sample_pathways)(x, self.every, self.how)[0]
 
 
 @dataclass(frozen=True)
