@@ -266,7 +266,8 @@ def neighborhood(
     Returns
     -------
     groups
-        (G, M), G groups of M tokens' numbers; each of 0 … THW − 1 is in one of them. A class token has no number.
+        (G, M), G groups of M tokens' numbers; each of 0 … THW − 1 is in one of them. Numbers rise in a group, and
+        groups stand in the order of their first numbers. A class token has no number.
 
     Raises
     ------
