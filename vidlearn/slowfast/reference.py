@@ -107,7 +107,7 @@ def sample_pathways(
 
     The paper says "stride". The code that was published with it, and the trained weights, spread the frames from the
     clip's first to its last one; then a Slow frame and the middle of what `time_strided_conv` sees for it are up to
-    :math:`\alpha - 1` frames apart. The division is one of whole numbers: nothing is rounded.
+    :math:`\alpha - 1` frames apart. Whole numbers are divided, so that no rounding error can lead to the frame before.
 
     Parameters
     ----------
