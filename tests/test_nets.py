@@ -35,7 +35,7 @@ SMALL = {
     **dict.fromkeys(("slowfast_4x16_r50", "slowfast_r50", "slowfast_r101", "slowfast_16x8_r101_50_50"), (3, 8, 32, 32)),
     **dict.fromkeys(("alexnet", "vgg16", "vgg_m_2048", "c3d", "i3d_inception", "s3d")),
     **dict.fromkeys(("c2d_r50", "i3d_r50", "slow_r50", "csn_r101", "ip_csn_r101")),
-    **dict.fromkeys(("timesformer", "mvit_v1_b", "mvit_v2_s", "vivit_b")),  # test_nets_transformers has small ones
+    **dict.fromkeys(("timesformer", "mvit_v1_b", "mvit_v2_s", "vivit_b", "vtn")),  # test_nets_transformers has small ones
 }  # fmt: skip
 #: of those, the ones that no other library publishes: test_nets_published has the others
 UNPUBLISHED = {"vgg_m_2048": {}, "c3d": {}, "i3d_inception": {"frames": 16}, "ip_csn_r101": {"frames": 8},

@@ -19,6 +19,7 @@ TINY = published.TINY
 SMALL = {
     **{f"timesformer {scheme}": nets.timesformer(3, **TINY, scheme=scheme) for scheme in transformers.SCHEMES},
     "vivit_b": nets.vivit_b(3, 4, 8, depth=2, time_depth=1, width=12, heads=2, tubelet=(2, 4, 4)),
+    "vtn": nets.vtn(3, 6, 8, depth=1, time_depth=2, width=12, heads=2, patch=4, window=3),
     "mvit_v1_b": nets.mvit_v1_b(3, 4, 32),
     "mvit_v2_s": nets.mvit_v2_s(3, 4, 32),
 }
@@ -184,6 +185,13 @@ def test_the_receptive_field_of_a_patch_grows_step_by_step(scheme, steps):
     assert rows["model.head"] == (8, 224, 224)
 
 
+def test_vtns_frames_see_a_window_more_with_each_layer_and_its_class_token_sees_all():
+    rows = {row.path: row.clipped[0] for row in nets.vtn().rows()}
+    assert [rows[f"temporal.blocks.{i}.attn.attend"] for i in range(3)] == [33, 65, 97]
+    assert rows["spatial.class"] == 1
+    assert rows["temporal.class"] == 250
+
+
 def test_mvit_sees_everything_after_its_first_attention_but_its_tokens_become_fewer():
     rows = {row.path: row for row in nets.mvit_v2_s().rows()}
     assert rows["conv_proj"].clipped == (3, 7, 7)
@@ -242,6 +250,8 @@ def test_half_precision_goes_through(net):
         (lambda: nets.mvit_v1_b(size=48), "size: expected a multiple of 32, got 48"),
         (lambda: nets.mvit_v2_s(frames=3), "frames: expected a multiple of 2, got 3"),
         (lambda: nets.vivit_b(frames=9), "multiples of the tubelet's"),
+        (lambda: nets.vtn(window=32), "window: expected an odd number, got 32"),
+        (lambda: nets.vtn(size=24), "size: expected a multiple of the patch's 16, got 24"),
         (lambda: nets.timesformer(heads=7).rows(), r"attn\.attend .*heads: expected a divisor of 768 features, got 7"),
         (lambda: nets.timesformer(frames=7, scheme="L+G"), "frames: expected an even number for 'stride'"),
         (lambda: nets.timesformer().rows((3, 4, 224, 224)), r"timesformer: model \(.*\): expected 1568 tokens"),

@@ -42,7 +42,7 @@ from vidlearn.nets.residual import (
 from vidlearn.nets.slowfast import slowfast, slowfast_4x16_r50, slowfast_16x8_r101_50_50, slowfast_r50, slowfast_r101
 from vidlearn.nets.small import early_fusion, late_fusion, slow_fusion
 from vidlearn.nets.timesformer import timesformer
-from vidlearn.nets.vivit import vivit_b
+from vidlearn.nets.vivit import vivit_b, vtn
 
 _BUILDERS: tuple[Callable[..., Net], ...] = (
     late_fusion,
@@ -86,6 +86,7 @@ _BUILDERS: tuple[Callable[..., Net], ...] = (
     mvit_v1_b,
     mvit_v2_s,
     vivit_b,
+    vtn,
 )
 
 __all__ = [
@@ -134,6 +135,7 @@ __all__ = [
     "vgg16",
     "vgg_m_2048",
     "vivit_b",
+    "vtn",
     "zoo",
 ]
 

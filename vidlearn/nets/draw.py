@@ -25,7 +25,7 @@ from vidlearn.nets.nodes import (
     Residual,
 )
 from vidlearn.nets.signal import Shape
-from vidlearn.nets.tokens import Attend, PatchEmbed, PooledAttend
+from vidlearn.nets.tokens import Attend, PatchEmbed, PooledAttend, Slide
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -179,8 +179,8 @@ def _boxes(path: str, node: Node, rows: dict[str, Row]) -> list[Any]:
         return [_Arrow("\n".join(f"{_times(c.kernel)}\n/{_times(c.stride)}" for c in convolutions))]  # type: ignore[arg-type]
     if any(isinstance(part, Residual) and not name for name, part in node.parts()):  # a transformer's block
         inside = [row for name, row in rows.items() if name.startswith(f"{path}.")]
-        looks = [row.layer for row in inside if isinstance(row.layer, Attend | PooledAttend)]
-        text = "\n".join(look.kind if isinstance(look, Attend) else "to fewer" for look in looks)
+        looks = {Attend: lambda look: look.kind, PooledAttend: lambda _: "to fewer", Slide: lambda _: "near"}
+        text = "\n".join(looks[type(row.layer)](row.layer) for row in inside if type(row.layer) in looks)
         return [_Box("Attention", text, inside[-1].shape)]
     if isinstance(node, Residual | Branches):
         inside = [row for name, row in rows.items() if name.startswith(f"{path}.")]

@@ -34,6 +34,7 @@ __all__ = [
     "Positions",
     "Share",
     "ShareClass",
+    "Slide",
     "StillClass",
     "Table",
     "Tokens",
@@ -62,6 +63,17 @@ def _heads(count: int) -> str:
 def _expect_tokens(x: Signal, count: int | None = None) -> None:
     if not x.tokens or (count is not None and x.shape[0] != count):
         raise ValueError(f"expected {count or 'some'} tokens (L, D), got shape {x.shape} with axes {x.axes}")
+
+
+def _expect_heads(x: Signal, heads: int) -> None:
+    if x.channels % (3 * heads):
+        raise ValueError(f"heads: expected a divisor of {x.channels // 3} features, got {heads}")
+
+
+def _split(x: Array, heads: int) -> Array:
+    """(N, L, D) to (N h, L, D / h): heads are more samples."""
+    N, L, D = x.shape
+    return namespace(x).moveaxis(x.reshape(N, L, heads, D // heads), 2, 1).reshape(N * heads, L, D // heads)
 
 
 def _as_tokens(x: Signal) -> Signal:
@@ -174,13 +186,17 @@ class Positions(_Computed):
 
 @dataclass(frozen=True)
 class ClassToken(_Computed):
-    """The class token alone, or each frame's where each of so many has one."""
+    """The class token alone, or each frame's where each of so many has one.
+
+    `among` is how many frames it looked at further than their own tokens did.
+    """
 
     frames: int = 1
+    among: int = 1
 
     def output(self, x: Signal) -> Signal:
         _expect_tokens(x)
-        return replace(x, shape=(self.frames, x.channels))
+        return replace(x, shape=(self.frames, x.channels), reach=_looking(x, (self.among, 1, 1), "time"))
 
     def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
         return x.reshape(x.shape[0], self.frames, -1, x.shape[2])[:, :, 0]
@@ -344,8 +360,7 @@ class Attend(_Computed):
 
     def output(self, x: Signal) -> Signal:
         _expect_tokens(x, self.sets * (self._classes + math.prod(self.grid)))
-        if x.channels % (3 * self.heads):
-            raise ValueError(f"heads: expected a divisor of {x.channels // 3} features, got {self.heads}")
+        _expect_heads(x, self.heads)
         return replace(x, shape=(x.shape[0], x.channels // 3), reach=_looking(x, self.grid, self.kind))
 
     def macs(self, x: Any, y: Signal) -> int:
@@ -361,7 +376,39 @@ class Attend(_Computed):
         return y.reshape(N, L, D // 3)
 
 
-def attention(features: int, attend: Attend, project: str = "proj") -> Sequential:
+@dataclass(frozen=True)
+class Slide(_Computed):
+    """Frames' tokens look at those near them and at the class token, which looks at all: (1 + T, 3D) → (1 + T, D)."""
+
+    heads: int
+    frames: int
+    window: int
+
+    def __str__(self) -> str:
+        return f"Slide over {self.window}, {_heads(self.heads)}"
+
+    @property
+    def _reach(self) -> int:
+        return min(self.window // 2, self.frames + 1)
+
+    def output(self, x: Signal) -> Signal:
+        _expect_tokens(x, 1 + self.frames)
+        _expect_heads(x, self.heads)
+        reach = {**x.reach, "T": x.reach["T"].through(2 * self._reach + 1, 1, self._reach)}
+        return replace(x, shape=(x.shape[0], x.channels // 3), reach=reach)
+
+    def macs(self, x: Any, y: Signal) -> int:
+        """A window's places beyond the clip are computed too."""
+        return (1 + self.frames + self.frames * (2 + 2 * self._reach)) * 2 * y.channels
+
+    def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
+        xp, (N, L, D) = namespace(x), x.shape
+        q, k, v = (_split(x[:, :, i * (D // 3) : (i + 1) * (D // 3)], self.heads) for i in range(3))
+        y = on(transformers.sliding_window_attention)(q, k, v, self.window)
+        return xp.moveaxis(y.reshape(N, self.heads, L, -1), 1, 2).reshape(N, L, -1)
+
+
+def attention(features: int, attend: Attend | Slide, project: str = "proj") -> Sequential:
     """Return the projection to queries, keys and values, what they find, and the projection back."""
     steps: tuple[Part, ...] = (
         ("qkv", Linear(features, 3 * features)),
@@ -448,10 +495,7 @@ class PooledAttend(_Computed):
 
     def apply(self, x: Any, w: Mapping[str, Array], on: On) -> Array:
         xp, N = namespace(x[0]), x[0].shape[0]
-        q, k, v = (
-            xp.moveaxis(a.reshape(N, a.shape[1], self.heads, -1), 2, 1).reshape(N * self.heads, a.shape[1], -1)
-            for a in x
-        )
+        q, k, v = (_split(a, self.heads) for a in x)
         if self.tables is None:
             y = on(nonlocal_attention.attention)(q, k, v)
         else:

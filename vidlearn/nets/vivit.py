@@ -1,32 +1,36 @@
-"""ViViT's factorized encoder: an image transformer for each moment, and a small transformer over what it said."""
+"""An image transformer for each moment, and a small transformer over what it said: ViViT's factorized encoder, VTN.
+
+No weights of theirs are published for torch by these names; they follow the image transformer's.
+"""
 
 from __future__ import annotations
 
 from vidlearn.nets.net import Net
-from vidlearn.nets.nodes import Linear, Part, Sequential, in_turn, numbered
+from vidlearn.nets.nodes import Dropout, Linear, Part, Residual, Sequential, in_turn, numbered
 from vidlearn.nets.signal import Shape
 from vidlearn.nets.tokens import (
+    GELU,
     Attend,
     ClassToken,
     LayerNorm,
     MeanToken,
     PatchEmbed,
     Positions,
+    Slide,
     Table,
     attention,
     mlp,
 )
 
-__all__ = ["vivit_b"]
+__all__ = ["vivit_b", "vtn"]
 
 
-def _encoder(depth: int, width: int, attend: Attend, grid: Shape, each: bool) -> Sequential:
-    """A transformer over tokens and a class token, or over each moment's, of which only the class token is kept."""
-    frames, places = (grid[0], grid[1] * grid[2]) if each else (1, grid[0])
-    tables: tuple[Table, ...] = (
-        ("cls_token", "class", (1, 1, width)),
-        ("pos_embed", "class and space", (1, 1 + places, width)),
-    )
+def _tables(places: int, width: int) -> tuple[Table, ...]:
+    return ("cls_token", "class", (1, 1, width)), ("pos_embed", "class and space", (1, 1 + places, width))
+
+
+def _encoder(depth: int, width: int, attend: Attend, frames: int, places: int) -> Sequential:
+    """A transformer over the tokens of each frame and a class token, of which only the class token is kept."""
 
     def block() -> Sequential:
         return in_turn(
@@ -35,7 +39,7 @@ def _encoder(depth: int, width: int, attend: Attend, grid: Shape, each: bool) ->
         )
 
     steps: tuple[Part, ...] = (
-        ("", Positions(frames, places, tables, each)),
+        ("", Positions(frames, places, _tables(places, width), each=True)),
         ("blocks", numbered(*(block() for _ in range(depth)))),
         ("norm", LayerNorm(width)),
         ("class", ClassToken(frames)),
@@ -62,10 +66,57 @@ def vivit_b(
     time = Attend(heads, (grid[0], 1, 1), "time")
     parts: tuple[Part, ...] = (
         ("tubelet_embed", Sequential((("proj", PatchEmbed(3, width, tubelet)),))),
-        ("spatial", _encoder(depth, width, space, grid, each=True)),
-        ("temporal", _encoder(time_depth, width, time, grid, each=False)),
+        ("spatial", _encoder(depth, width, space, grid[0], grid[1] * grid[2])),
+        ("temporal", _encoder(time_depth, width, time, 1, grid[0])),
         ("row", MeanToken()),
         ("head", Linear(width, classes)),
     )
     source = "Arnab et al., ViViT: A Video Vision Transformer, ICCV 2021"
     return Net("vivit_b", Sequential(parts), (3, *clip), source)
+
+
+def vtn(
+    classes: int = 400,
+    frames: int = 250,
+    size: int = 224,
+    depth: int = 12,
+    time_depth: int = 3,
+    width: int = 768,
+    heads: int = 12,
+    patch: int = 16,
+    window: int = 33,
+) -> Net:
+    """VTN on ViT-B/16: a long film frame by frame, then frames that look at those near them (Neimark et al. 2021).
+
+    As in Longformer, a norm follows each sum; its second set of projections, for the class token alone, is left out.
+    """
+    if size < patch or size % patch:
+        raise ValueError(f"size: expected a multiple of the patch's {patch}, got {size}")
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"window: expected an odd number, got {window}")
+    side = size // patch
+
+    def block() -> Sequential:
+        look = (("attn", attention(width, Slide(heads, frames, window))),)
+        return Sequential(
+            (
+                ("", Residual(look, after=(("norm1", LayerNorm(width, 1e-5)),))),
+                ("", Residual((("mlp", mlp(width)),), after=(("norm2", LayerNorm(width, 1e-5)),))),
+            )
+        )
+
+    temporal: tuple[Part, ...] = (
+        ("", Positions(1, frames, _tables(frames, width))),
+        ("norm", LayerNorm(width, 1e-5)),
+        ("blocks", numbered(*(block() for _ in range(time_depth)))),
+        ("class", ClassToken(among=frames)),
+    )
+    parts: tuple[Part, ...] = (
+        ("patch_embed", Sequential((("proj", PatchEmbed(3, width, (patch, patch))),))),
+        ("spatial", _encoder(depth, width, Attend(heads, (1, side, side), "space", sets=frames), frames, side * side)),
+        ("temporal", Sequential(temporal)),
+        ("row", MeanToken()),
+        ("head", numbered(LayerNorm(width), Linear(width, width), GELU(), Dropout(), Linear(width, classes))),
+    )
+    source = "Neimark et al., Video Transformer Network, ICCV workshops 2021"
+    return Net("vtn", Sequential(parts), (3, frames, size, size), source)
