@@ -85,7 +85,7 @@ class Net:
         return sum(math.prod(s) for layer in self.layers().values() for s in layer.learned().values())
 
     def macs(self, shape: Shape | None = None) -> int:
-        """Return the multiply-accumulates of convolutions and linear layers for one sample: no bias, norm or pooling."""
+        """Return the multiply-accumulates of convolutions, linear layers and attention for one sample: no bias, norm, pooling."""
         return sum(row.macs for row in self.rows(shape))
 
     def layers(self) -> dict[str, Layer]:
