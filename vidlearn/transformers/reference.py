@@ -22,6 +22,7 @@ import numpy as np
 from vidlearn import layers
 from vidlearn.arrays import namespace
 from vidlearn.nonlocal_attention import attention
+from vidlearn.nonlocal_attention.reference import check_memory
 
 if TYPE_CHECKING:
     from typing import Any, Literal
@@ -400,8 +401,13 @@ def reachable(
     >>> bool(reachable(2, 1, 2, "T+S").all())
     True
     """
+    return reached(frames, height, width, SCHEMES[scheme])
+
+
+def reached(frames: int, height: int, width: int, kinds: tuple[Any, ...]) -> Array:
+    """The same for any steps: a scheme's first ones, too."""
     reach = np.eye(frames * height * width, dtype=bool)
-    for kind in SCHEMES[scheme]:
+    for kind in kinds:
         groups = neighborhood(frames, height, width, kind)
         reach[groups] = reach[groups].any(axis=1, keepdims=True)
     return reach
@@ -466,6 +472,7 @@ def neighborhood_attention(
     """
     check_tokens(q, frames, height, width, class_token != "absent")
     check_heads(q, heads)
+    check_memory(len(q) * heads, q.shape[1], k.shape[1], q.itemsize)
     groups = neighborhood(frames, height, width, kind)
     first = 0 if class_token == "absent" else 1  # the number of the first token that is in a group
     q, k, v = (split_heads(a, heads) for a in (q, k, v))
@@ -774,6 +781,7 @@ def sliding_window_attention(
     >>> sliding_window_attention(v, 0 * v, v, window=3).ravel()
     array([4.5, 3. , 4.5, 5. ])
     """
+    check_memory(len(q), q.shape[1], k.shape[1], q.itemsize)
     place = np.arange(q.shape[1])
     near = abs(place[:, None] - place) <= window // 2
     near[0] = near[:, 0] = True
