@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 #: the concepts, in the order of the course; each is a folder
-CONCEPTS = ("flow", "layers", "fusion", "inflation", "factorized", "nonlocal_attention", "slowfast")
+CONCEPTS = (
+    "flow",
+    "layers",
+    "fusion",
+    "inflation",
+    "factorized",
+    "nonlocal_attention",
+    "slowfast",
+    "transformers",
+)
 _MODULES = (*CONCEPTS, "nets", "slides", "video", "judge", "arrays", "cuda_on_cpu", "compare", "grade", "sandbox")
 
 __all__ = ["CONCEPTS", "Operation", "check", "operation", "operations"]

@@ -46,8 +46,11 @@ class Bank:
 
     @staticmethod
     def draw(operation: Operation, seed: int = 0, examples: int = 25, dtype: str = "float64") -> Bank:
-        """Draw a bank; the same arguments give the same bank (and it is kept, so asking again costs nothing)."""
-        return _draw(operation, seed, examples, dtype)
+        """Draw a bank; the same arguments give the same bank (and it is kept, so asking again costs nothing).
+
+        What takes no array has no dtype to follow: it is judged in float64.
+        """
+        return _draw(operation, seed, examples, dtype if operation.signature.arrays else "float64")
 
     @cached_property
     def probes(self) -> list[Case]:
