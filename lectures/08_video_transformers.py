@@ -13,8 +13,8 @@
 # | SJTU · Divided Space-Time Attention (T+S) | [7](#7-divided-attention-step-by-step) | `transformers.neighborhood_attention` |
 # | SJTU · the table of five | [8](#8-find-the-slides-mistake) | `nets.timesformer` |
 # | CUHK · Video Transformer | [9](#9-first-every-frame-then-the-clip) | `transformers.factorized_encoder` |
-# | CS231n · Pooling module: Reduce number of tokens | [10](#10-fewer-tokens-wider-ones) | `transformers.pool_tokens`, `transformers.pooling_attention` |
-# | CS231n · Video Transformer Network | [11](#11-a-window-that-slides) | `transformers.sliding_window_attention` |
+# | CS231n · Vision Transformers for Video, the pooling module | [10](#10-fewer-tokens-wider-ones) | `transformers.pool_tokens`, `transformers.pooling_attention` |
+# | CS231n · Vision Transformers for Video (Neimark et al.) | [11](#11-a-window-that-slides) | `transformers.sliding_window_attention` |
 #
 # Attention itself is the matter of [lecture 06](06_nonlocal_attention.ipynb): every token asks with a query, the keys
 # say who fits, and the answer is a mean of the values. Every number and every picture on this page is computed by the
@@ -371,9 +371,9 @@ for scheme in transformers.SCHEMES:
 # reached the K400 column are 0.2 M larger. As to the title: R(2+1)D is another network, that of lecture 05; it must
 # have stayed from the slide that this one was copied from.
 #
-# Now the column of MACs. Divided attention compares with eight times fewer keys than joint attention, and yet does
-# *more* work? The comparisons are only a part of it: each step also has four matrices through which every token passes.
-# Those cost the same for each token; the comparisons grow with the clip.
+# Now the column of MACs. Divided attention compares with nearly eight times fewer keys than joint attention, and yet
+# does *more* work? The comparisons are only a part of it: each step also has four matrices through which every token
+# passes. Those cost the same for each token; the comparisons grow with the clip.
 
 # %%
 for frames, size in ((8, 224), (8, 448), (96, 224)):
@@ -438,9 +438,7 @@ mvit = nets.mvit_v1_b()
 shapes = {row.path: row.shape for row in mvit.rows()}
 blocks = range(16)
 asked = [shapes[f"blocks.{i}.attn"][0] for i in blocks]
-keys = [
-    shapes[f"blocks.{i}.attn.pool_k.pool"][0] if f"blocks.{i}.attn.pool_k.pool" in shapes else asked[i] for i in blocks
-]
+keys = [shapes[f"blocks.{i}.attn.pool_k.pool"][0] for i in blocks]
 features = [shapes[f"blocks.{i}.attn"][1] for i in blocks]
 for i in (0, 1, 3, 14):
     print(f"from block {i:2}: {asked[i]:6,} queries of {features[i]} features, {keys[i]:5,} keys")
@@ -489,8 +487,8 @@ for kind in ("time", "space"):
     print(f'"{kind}" in the wrong order, first group as (t, y, x): {places}')
 
 # %% [markdown]
-# The "place through time" holds several places, and the "frame" several moments. The loss will fall all the same, a
-# little later and not as far. Test *who looks at whom*, not only shapes.
+# The "place through time" holds several places, and the "frame" several moments. The shapes are right, nothing
+# is raised, and the loss may fall all the same. Test *who looks at whom*, not only shapes.
 #
 # ## What to take with you
 #
