@@ -35,9 +35,10 @@ bench: $(STAMP)           ## dense flow and networks against their peers
 	$(BIN)/python benchmarks/dense.py
 	PYTHONPATH=. $(BIN)/python -W ignore benchmarks/nets.py
 
-published: $(STAMP)       ## our networks against PyTorchVideo's definitions too, which live in a folder of their own
+published: $(STAMP)       ## our networks against PyTorchVideo's and Hugging Face's too, which live in a folder of their own
 	$(BIN)/pip install -q --no-deps --upgrade --target .peers pytorchvideo==0.1.5 fvcore iopath portalocker parameterized yacs termcolor tabulate
-	PYTHONPATH=.peers $(BIN)/python -m pytest -q tests/test_nets_published.py
+	$(BIN)/pip install -q --no-deps --upgrade --target .peers transformers==4.49.0 huggingface_hub==0.29.3 tokenizers==0.21.1 safetensors regex tqdm pyyaml
+	PYTHONPATH=.peers $(BIN)/python -m pytest -q tests/test_nets_published.py tests/test_nets_transformers.py
 
 gpu:                      ## the GPU tests, with the Python that has CuPy and a CUDA build of torch
 	PYTHONPATH=. $(PYTHON) -m pytest -q -m gpu tests/test_operations.py
