@@ -104,7 +104,7 @@ def main() -> None:
     if args.picture:
         from vidlearn.nonlocal_attention import plots
 
-        plots.memory(measured, MOST_BYTES).figure.savefig(args.picture, dpi=120)
+        plots.memory(measured, (MOST_BYTES / 4) ** 0.5).figure.savefig(args.picture, dpi=120)
 
 
 if __name__ == "__main__":

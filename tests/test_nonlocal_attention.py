@@ -216,7 +216,7 @@ def test_pictures_draw_what_they_are_given_and_refuse_the_rest():
         "attention_map": plots.attention_map(np.full((3, 8, 8, 3), 0.5), weights, (0, 1, 1)),
         "pairwise_functions": plots.pairwise_functions(np.eye(3), np.eye(3)),
         "online_softmax": plots.online_softmax([1.0, 0.0, 2.0], tile=2),
-        "memory": plots.memory({"all": {8: 512.0, 16: 2048.0}}, limit=1e6).figure,
+        "memory": plots.memory({"all": {8: 512.0, 16: 2048.0}}, refused_from=12).figure,
     }
     assert set(drawn) == set(plots.__all__)
     shares = [ax.get_xlabel() for ax in drawn["attention_map"].axes]

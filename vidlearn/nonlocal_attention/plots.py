@@ -200,15 +200,17 @@ def online_softmax(scores: Sequence[float], tile: int = 4) -> Figure:
 # ------------------------------------------------------------------ what it costs
 
 
-def memory(measured: Mapping[str, Mapping[int, float]], limit: float | None = None, ax: Axes | None = None) -> Axes:
+def memory(
+    measured: Mapping[str, Mapping[int, float]], refused_from: float | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw measured memory against the number of positions, both on a scale of doublings.
 
     Parameters
     ----------
     measured
         Bytes by number of positions, by the name of the form, as ``benchmarks/attention.py`` measures them.
-    limit
-        Bytes above which the whole form refuses; a dashed line.
+    refused_from
+        The number of positions from which on the whole form refuses; a dashed line.
     ax
         Where to draw; a new figure if not given.
 
@@ -229,8 +231,10 @@ def memory(measured: Mapping[str, Mapping[int, float]], limit: float | None = No
     ):
         n = sorted(sizes)
         ax.plot(n, [sizes[i] / 1e6 for i in n], color=color, marker=marker, label=name)
-    if limit is not None:
-        ax.axhline(limit / 1e6, color="#555555", linestyle="--", linewidth=0.8, label="all weights: refused above")
+    if refused_from is not None:
+        ax.axvline(
+            refused_from, color="#555555", linestyle="--", linewidth=0.8, label="all weights: refused from here on"
+        )
     ax.set(xscale="log", yscale="log", xlabel="positions N = T·H·W", ylabel="memory, MB")
     ax.set_xscale("log", base=2)
     ax.legend(fontsize=9, frameon=False)
