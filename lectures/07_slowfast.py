@@ -469,8 +469,14 @@ for name in ("blocks.0.multipathway_blocks.1.conv.weight", "blocks.0.multipathwa
     print(f"    {name:66} {'×'.join(map(str, shapes[name]))}")
 
 # %% [markdown]
-# Section 3 is not forgotten: these weights were trained with spread Slow frames, and the network here takes every fourth.
-#
+# Section 3 is not forgotten: these weights were trained with spread Slow frames, and so the published networks here take
+# spread frames too:
+
+# %%
+for network in (nets.slowfast_4x16_r50(), nets.slowfast_r50()):
+    print(f"{network.name:18}", network.layers()["blocks.0.multipathway_blocks.every"])
+
+# %% [markdown]
 # ## What to take with you
 #
 # - What is there changes slowly, what happens is quick: give each its own frame rate, and its own number of channels.
