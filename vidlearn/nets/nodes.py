@@ -123,15 +123,20 @@ class Layer(Node):
         return x
 
     def torch(self) -> nn.Module:
-        """The ``torch.nn`` module that computes the same and can be trained."""
-        from torch import nn
+        """The ``torch.nn`` module that computes the same and can be trained; its operations, where torch has none."""
+        from vidlearn.nets.module import Computed
 
-        return nn.Identity()
+        return Computed(self)
 
 
 @dataclass(frozen=True)
 class Identity(Layer):
     """Nothing; it stands where a batch norm was folded away."""
+
+    def torch(self) -> nn.Module:
+        from torch import nn
+
+        return nn.Identity()
 
 
 @dataclass(frozen=True)
@@ -386,11 +391,6 @@ class NonLocalMean(Layer):
         theta, phi, g = (namespace(a).moveaxis(a.reshape(*a.shape[:2], -1), 1, 2) for a in x)
         y = on(nonlocal_attention.nonlocal_mean)(theta, phi, g, self.pairwise)
         return namespace(y).moveaxis(y, 2, 1).reshape(*x[2].shape[:2], *x[0].shape[2:])
-
-    def torch(self) -> nn.Module:
-        from vidlearn.nets.module import Computed
-
-        return Computed(self)
 
 
 @dataclass(frozen=True)

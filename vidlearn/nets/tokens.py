@@ -47,15 +47,6 @@ Kind = Literal["space", "space-time", "time", "block", "stride", "row", "column"
 Table = tuple[str, Literal["class", "class place", "space", "class and space", "time"], Shape]
 
 
-class _Computed(Layer):
-    """A layer that torch has no module for."""
-
-    def torch(self) -> nn.Module:
-        from vidlearn.nets.module import Computed
-
-        return Computed(self)
-
-
 def _heads(count: int) -> str:
     return f"{count} heads" if count > 1 else "one head"
 
@@ -98,7 +89,7 @@ def _looking(x: Signal, grid: Shape, kind: Kind) -> dict[str, Reach]:
 
 
 @dataclass(frozen=True)
-class PatchEmbed(_Computed):
+class PatchEmbed(Layer):
     """Cut a clip into patches and make a token of each: of two axes frame by frame, of three as tubelets."""
 
     c_in: int
@@ -129,7 +120,7 @@ class PatchEmbed(_Computed):
 
 
 @dataclass(frozen=True)
-class Tokens(_Computed):
+class Tokens(Layer):
     """A grid's positions as tokens, (C, T, H, W) as (T·H·W, C)."""
 
     def output(self, x: Signal) -> Signal:
@@ -140,7 +131,7 @@ class Tokens(_Computed):
 
 
 @dataclass(frozen=True)
-class Positions(_Computed):
+class Positions(Layer):
     """A class token before the others, and what is added to each token so that it knows its place.
 
     Its `tables` are the ``"class"`` token itself, its ``"class place"``, and what is added at each place of a frame
@@ -185,7 +176,7 @@ class Positions(_Computed):
 
 
 @dataclass(frozen=True)
-class ClassToken(_Computed):
+class ClassToken(Layer):
     """The class token alone, or each frame's where each of so many has one.
 
     `among` is how many frames it looked at further than their own tokens did.
@@ -203,7 +194,7 @@ class ClassToken(_Computed):
 
 
 @dataclass(frozen=True)
-class MeanToken(_Computed):
+class MeanToken(Layer):
     """The mean over tokens, one for each frame, as one row of features; of a single one that one."""
 
     def output(self, x: Signal) -> Signal:
@@ -219,7 +210,7 @@ class MeanToken(_Computed):
 
 
 @dataclass(frozen=True)
-class LayerNorm(_Computed):
+class LayerNorm(Layer):
     """Each token by its own mean and spread, or each of its heads by its own."""
 
     features: int
@@ -264,7 +255,7 @@ def mlp(features: int, names: tuple[str, str, str] = ("fc1", "act", "fc2"), out:
 
 
 @dataclass(frozen=True)
-class Patches(_Computed):
+class Patches(Layer):
     """The tokens without the class token."""
 
     def output(self, x: Signal) -> Signal:
@@ -276,7 +267,7 @@ class Patches(_Computed):
 
 
 @dataclass(frozen=True)
-class StillClass(_Computed):
+class StillClass(Layer):
     """Zeros before the tokens: added to others, they leave the class token as it is."""
 
     def output(self, x: Signal) -> Signal:
@@ -288,7 +279,7 @@ class StillClass(_Computed):
 
 
 @dataclass(frozen=True)
-class ShareClass(_Computed):
+class ShareClass(Layer):
     """A copy of the class token for each frame, and back: their mean."""
 
     frames: int
@@ -312,7 +303,7 @@ class ShareClass(_Computed):
 
 
 @dataclass(frozen=True)
-class Share(_Computed):
+class Share(Layer):
     """One of several equal shares of the features: queries, keys or values."""
 
     index: int
@@ -331,7 +322,7 @@ class Share(_Computed):
 
 
 @dataclass(frozen=True)
-class Attend(_Computed):
+class Attend(Layer):
     """Tokens look at their neighbors: queries, keys and values side by side, (L, 3D) → (L, D).
 
     `grid` is the patches' (T, H, W) and `kind` says which of them are neighbors, see
@@ -377,7 +368,7 @@ class Attend(_Computed):
 
 
 @dataclass(frozen=True)
-class Slide(_Computed):
+class Slide(Layer):
     """Frames' tokens look at those near them and at the class token, which looks at all: (1 + T, 3D) → (1 + T, D)."""
 
     heads: int
@@ -422,7 +413,7 @@ def attention(features: int, attend: Attend | Slide, project: str = "proj") -> S
 
 
 @dataclass(frozen=True)
-class OnGrid(_Computed):
+class OnGrid(Layer):
     """Tokens through a layer with a window, laid out on their grid; the class token passes by, heads keep apart."""
 
     layer: Conv | Pool
@@ -457,7 +448,7 @@ class OnGrid(_Computed):
 
 
 @dataclass(frozen=True)
-class PooledAttend(_Computed):
+class PooledAttend(Layer):
     """Queries on one grid look at keys and values on another: three values of tokens, class token first → (L, D).
 
     With `tables`, three numbers of rows, what a query finds at a key depends also on how far they are apart along the

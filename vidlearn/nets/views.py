@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from vidlearn import slowfast
 from vidlearn.arrays import namespace
 from vidlearn.nets.nodes import Array, Layer, On
 from vidlearn.nets.signal import Signal
 
-if TYPE_CHECKING:
-    from torch import nn
-
 __all__ = ["Channels", "Frames", "Upsample", "Weak"]
 
 
-class _Computed(Layer):
-    def torch(self) -> nn.Module:
-        from vidlearn.nets.module import Computed
-
-        return Computed(self)
-
-
 @dataclass(frozen=True)
-class Frames(_Computed):
+class Frames(Layer):
     """One of `every` so many frames: by stride, or spread over the clip from its first frame to its last."""
 
     every: int
@@ -44,7 +34,7 @@ class Frames(_Computed):
 
 
 @dataclass(frozen=True)
-class Weak(_Computed):
+class Weak(Layer):
     """A clip without its colors, without what stands still, or at half of its resolution."""
 
     how: Literal["grey", "time difference", "half"]
@@ -71,7 +61,7 @@ class Weak(_Computed):
 
 
 @dataclass(frozen=True)
-class Channels(_Computed):
+class Channels(Layer):
     """Some of the channels, from `first` up to but without `end`."""
 
     first: int
@@ -87,7 +77,7 @@ class Channels(_Computed):
 
 
 @dataclass(frozen=True)
-class Upsample(_Computed):
+class Upsample(Layer):
     """Each place `times` × `times` times, as large again as another pathway."""
 
     times: int
