@@ -273,3 +273,25 @@ def test_a_counterexample_in_a_batch_is_placed_by_sample_channel_and_time():
 
     text = judge(conv3d, vl.operation("conv3d")).text()
     assert re.search(r"at sample=\d, channel=\d, t=\d, y=\d, x=\d", text), text
+
+
+def test_float32_is_judged_as_float32_and_the_users_choice_of_tf32_comes_back():
+    """On a GPU, torch's convolutions would otherwise round to TF32, far beyond the tolerance of float32."""
+    torch = pytest.importorskip(
+        "torch", reason="not run, because torch is not installed: pip install 'vidlearn[torch]'"
+    )
+    seen = set()
+
+    def candidate(x):
+        seen.add((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+        return torch.relu(x)
+
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
+    try:
+        verdict = judge(candidate, vl.operation("relu"), backend="torch", dtype="float32", strict=True)
+        assert torch.backends.cudnn.allow_tf32
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+    assert verdict.right, verdict.text()
+    assert seen == {(False, False)}

@@ -6,9 +6,11 @@ array of theirs, or their name, is handed in.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
+from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -24,6 +26,7 @@ __all__ = [
     "backend_of",
     "devices",
     "from_numpy",
+    "full_precision",
     "namespace",
     "synchronize",
     "to_numpy",
@@ -138,6 +141,24 @@ def synchronize(backend: str) -> None:
             torch.cuda.synchronize()
     elif backend == "cupy":
         importlib.import_module("cupy").cuda.Device().synchronize()
+
+
+@contextlib.contextmanager
+def full_precision(backend: str) -> Iterator[None]:
+    """Let torch multiply float32 as float32 inside the block: on a GPU its convolutions round to TF32 unless told not to."""
+    if backend != "torch":
+        yield
+        return
+    torch = importlib.import_module("torch")
+    switches = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [switch.allow_tf32 for switch in switches]
+    for switch in switches:
+        switch.allow_tf32 = False
+    try:
+        yield
+    finally:
+        for switch, was in zip(switches, before, strict=True):
+            switch.allow_tf32 = was
 
 
 def namespace(array: Any) -> ModuleType | SimpleNamespace:

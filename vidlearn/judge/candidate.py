@@ -69,7 +69,7 @@ class Runner:
             given = {n: _spread(v) for n, v in given.items()}
         positional, keywords = self.signature.order(given)
         try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
+            with warnings.catch_warnings(), np.errstate(all="ignore"), arrays.full_precision(self.backend):
                 warnings.simplefilter("ignore")
                 answer = self.function(*positional, **keywords)
         except NotImplementedError:
