@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from vidlearn import nonlocal_attention as na
-from vidlearn.nonlocal_attention.reference import MOST_BYTES
+from vidlearn.nonlocal_attention.checks import MOST_BYTES
 
 FEATURES = 32
 WHOLE, TILED = "all weights at once", "tile by tile (online softmax)"

@@ -28,7 +28,7 @@ import numpy as np
 import vidlearn as vl
 from vidlearn import nonlocal_attention, video
 from vidlearn.nonlocal_attention import plots
-from vidlearn.nonlocal_attention.reference import MOST_BYTES
+from vidlearn.nonlocal_attention.checks import MOST_BYTES
 from vidlearn.slides import attention as paper
 
 BLUE, ORANGE = "#0072B2", "#D55E00"

@@ -12,7 +12,7 @@ from typing import Any
 from vidlearn import layers
 from vidlearn import nonlocal_attention as own
 from vidlearn.arrays import backend_of, namespace
-from vidlearn.nonlocal_attention.reference import (
+from vidlearn.nonlocal_attention.checks import (
     check_block,
     check_heads,
     check_mask,

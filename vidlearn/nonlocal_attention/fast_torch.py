@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidlearn.nonlocal_attention import fast
-from vidlearn.nonlocal_attention.reference import check_mask
+from vidlearn.nonlocal_attention.checks import check_mask
 
 __all__ = ["attention", "online_attention"]
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidlearn import layers
+from vidlearn.nonlocal_attention.checks import check_block, check_heads, check_mask, check_memory, check_pair_weights
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from vidlearn.signature import Array, Bool, Float, Int, PositiveFloat, PositiveInt
 
 __all__ = [
-    "MOST_BYTES",
     "attention",
     "multi_head_attention",
     "nonlocal_block",
@@ -34,52 +34,6 @@ __all__ = [
     "online_attention",
     "pairwise_weights",
 ]
-
-#: an operation that holds a weight for every pair refuses to hold more than this
-MOST_BYTES = 4 * 2**30
-
-# ------------------------------------------------------------------ what reference and fast path both refuse
-
-
-def check_memory(samples: int, queries: int, keys: int, itemsize: int) -> None:
-    """Refuse, before it is tried, to hold more weights at once than most computers can."""
-    wanted = samples * queries * keys * itemsize
-    if wanted > MOST_BYTES:
-        raise MemoryError(
-            f"{queries:,} queries × {keys:,} keys need {wanted / 1e9:.1f} GB for their weights alone, and this form holds "
-            f"them all at once (at most {MOST_BYTES / 1e9:.1f} GB); use online_attention, which holds one tile of them, "
-            f"or fewer keys (subsample)"
-        )
-
-
-def check_mask(mask: Array) -> None:
-    """Refuse a mask that leaves a query nothing to look at: there is no mean of nothing."""
-    if not bool((mask.sum(-1) > 0).all()):
-        raise ValueError(
-            f"mask: expected at least one True for each of the {mask.shape[0]} queries, got a row of False only"
-        )
-
-
-def check_pair_weights(pairwise: str, w_f: Array | None, features: int) -> None:
-    """Hold w_f to the pairwise function that has it."""
-    if (w_f is not None) != (pairwise == "concatenation"):
-        wanted = "an array for 'concatenation'" if w_f is None else f"None for {pairwise!r}"
-        raise ValueError(f"w_f: expected {wanted}, got {'None' if w_f is None else 'an array'}")
-    if w_f is not None and w_f.shape[0] != features:
-        raise ValueError(f"w_f: expected {features} numbers, for theta's and phi's features, got {w_f.shape[0]}")
-
-
-def check_block(pairwise: str, w_theta: Array | None, w_phi: Array | None, over: str, subsample: int) -> None:
-    """Hold a block's weights and its sub-sampling to what they are for."""
-    for name, w in (("w_theta", w_theta), ("w_phi", w_phi)):
-        if (w is None) != (pairwise == "gaussian"):
-            wanted = (
-                "None for 'gaussian', which compares x with itself" if w is not None else f"weights for {pairwise!r}"
-            )
-            raise ValueError(f"{name}: expected {wanted}, got {'None' if w is None else 'an array'}")
-    if subsample > 1 and over == "time":
-        raise ValueError("subsample: expected 1 over time, where each place looks only at itself; got a larger one")
-
 
 # ------------------------------------------------------------------ how much of each
 
@@ -92,13 +46,11 @@ def pairwise_weights(
 ) -> Float[Array, "N L M"]:
     r"""Say how much of each position j goes into the answer at position i.
 
-    .. math::
-
-        \text{(embedded) Gaussian:} &\quad f = e^{\theta_i \cdot \phi_j}, &\; w_{ij} &= f_{ij} / \textstyle\sum_j f_{ij}
-
-        \text{dot product:} &\quad f = \theta_i \cdot \phi_j, &\; w_{ij} &= f_{ij} / M
-
-        \text{concatenation:} &\quad f = \max(0,\, w_f \cdot [\theta_i, \phi_j]), &\; w_{ij} &= f_{ij} / M
+    .. math:: \begin{aligned}
+              \text{(embedded) Gaussian:} &\quad f_{ij} = e^{\theta_i \cdot \phi_j}, && w_{ij} = f_{ij} / \textstyle\sum_j f_{ij} \\
+              \text{dot product:} &\quad f_{ij} = \theta_i \cdot \phi_j, && w_{ij} = f_{ij} / M \\
+              \text{concatenation:} &\quad f_{ij} = \max(0,\, w_f \cdot [\theta_i, \phi_j]), && w_{ij} = f_{ij} / M
+              \end{aligned}
 
     Only the exponential is positive and can be divided by its sum: that is a softmax over j. The other two can sum to
     0, and are divided by the number of positions M, so that a longer clip does not answer louder. Gaussian and
@@ -466,14 +418,6 @@ def multi_head_attention(
     return layers.linear(y.transpose(0, 2, 1, 3).reshape(N, L, D), w_out, b_out)
 
 
-def check_heads(features: int, rows: int, heads: int) -> None:
-    """Hold the projection and the heads to the tokens' features."""
-    if rows != 3 * features:
-        raise ValueError(f"w_qkv: expected {3 * features} rows, for queries, keys and values of {features}, got {rows}")
-    if features % heads:
-        raise ValueError(f"heads: expected a divisor of the {features} features, got {heads}")
-
-
 # ------------------------------------------------------------------ without its memory
 
 
@@ -489,12 +433,11 @@ def online_attention(
     A softmax seems to need its whole row, for the largest score and for the sum. But both can be kept up to date: when
     a tile brings a larger maximum m′, what was summed so far was too large by :math:`e^{m' - m}`, and is scaled down.
 
-    .. math::
-
-        m' &= \max(m, \max_j e_{ij}), \quad c = e^{m - m'}
-
-        \ell' &= c\,\ell + \textstyle\sum_j e^{e_{ij} - m'}, \quad
-        a' = c\,a + \textstyle\sum_j e^{e_{ij} - m'} v_j, \quad y = a / \ell
+    .. math:: \begin{aligned}
+              m' &= \max(m, \max_j e_{ij}), \quad c = e^{m - m'} \\
+              \ell' &= c\,\ell + \textstyle\sum_j e^{e_{ij} - m'} \\
+              a' &= c\,a + \textstyle\sum_j e^{e_{ij} - m'} v_j, \quad y = a / \ell
+              \end{aligned}
 
     Memory grows with L × tile, no longer with L × M. It is the same answer, not an approximation.
 

@@ -9,7 +9,7 @@ from griffe import Extension
 
 __all__ = ["Equations", "to_markdown"]
 
-BLOCK = re.compile(r"^\.\. math:: *(.*(?:\n(?:[ \t]+\S.*))*)", re.MULTILINE)
+BLOCK = re.compile(r"^\.\. math::[ \t]*(.*(?:\n(?:[ \t]*\n)?[ \t]+\S.*)*)", re.MULTILINE)
 INLINE = re.compile(r":math:`([^`]*)`")
 ROLE = re.compile(r":(?:func|class|meth|mod|data|attr):`[.~]*([^`]*)`")
 # "residual" alone is a name whose type stands in the signature; the parser would take it for the type
@@ -27,12 +27,36 @@ def to_markdown(text: str) -> str:
     --------
     >>> print(to_markdown("Solve :math:`a x = b` with :func:`solve`."))
     Solve $a x = b$ with `solve`.
+    >>> print(to_markdown(".. math::\n\n    a &= b\n\n    c = d\n\nthen"))
+    $$
+    \begin{aligned}
+    a &= b
+    \end{aligned}
+    $$
+    <BLANKLINE>
+    $$
+    c = d
+    $$
+    <BLANKLINE>
+    then
     """
-    text = BLOCK.sub(lambda m: "$$\n" + "\n".join(line.strip() for line in m[1].splitlines()) + "\n$$", text)
+    text = BLOCK.sub(_displayed, text)
     text = INLINE.sub(r"$\1$", text)
     text = ROLE.sub(lambda m: f"`{m[1]}`", text)
     text = SEVERAL.sub(r"\1:", RETURNED.sub(r"\1 :", text))
     return CITATION.sub(r"- [\1] ", text).replace("``", "`")
+
+
+def _displayed(block: re.Match[str]) -> str:
+    """Show each equation of a block by itself; a blank line stands between two, and "&" where lines are aligned."""
+
+    def shown(equation: str) -> str:
+        lines = "\n".join(map(str.strip, equation.splitlines()))
+        if "&" in lines and "\\begin" not in lines:
+            lines = f"\\begin{{aligned}}\n{lines}\n\\end{{aligned}}"
+        return f"$$\n{lines}\n$$"
+
+    return "\n\n".join(map(shown, re.split(r"\n[ \t]*\n", block[1].strip())))
 
 
 class Equations(Extension):

@@ -22,7 +22,7 @@ import numpy as np
 from vidlearn import layers
 from vidlearn.arrays import namespace
 from vidlearn.nonlocal_attention import attention
-from vidlearn.nonlocal_attention.reference import check_memory
+from vidlearn.nonlocal_attention.checks import check_memory
 
 if TYPE_CHECKING:
     from typing import Any, Literal
