@@ -18,6 +18,7 @@ RETURNED = re.compile(
 )
 SEVERAL = re.compile(r"^(Returns\n-+\n)\w+, [\w, ]+(?=\n[ \t]+\S)", re.MULTILINE)
 CITATION = re.compile(r"^\.\. \[(\w+)\] ", re.MULTILINE)
+CITED = re.compile(r"\[(\w+)\]_(?!\w)")
 
 
 def to_markdown(text: str) -> str:
@@ -44,7 +45,8 @@ def to_markdown(text: str) -> str:
     text = INLINE.sub(r"$\1$", text)
     text = ROLE.sub(lambda m: f"`{m[1]}`", text)
     text = SEVERAL.sub(r"\1:", RETURNED.sub(r"\1 :", text))
-    return CITATION.sub(r"- [\1] ", text).replace("``", "`")
+    text = CITED.sub(r"[\1]", CITATION.sub(r"- [\1] ", text))
+    return text.replace("``", "`")
 
 
 def _displayed(block: re.Match[str]) -> str:
