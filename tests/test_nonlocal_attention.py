@@ -8,9 +8,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
+import vidlearn as vl
 from tests.support import nvrtc
 from tests.support.fake_cupy import installed
 from vidlearn import nonlocal_attention as na
+from vidlearn.judge import judge
+from vidlearn.nonlocal_attention import fast
 
 RNG = np.random.default_rng(0)
 
@@ -156,6 +159,14 @@ def test_kernel_compiles_for_the_gpu_with_the_tiles_that_are_chosen(real, itemsi
         tile = next(t for t in module.TILES if module._shared(*t, features, features, itemsize) <= module.SHARED)
         kernel = module._compiled(real, *tile, features, features)
     assert b"attention_tiled" in nvrtc.compile_cuda(kernel.code, kernel.options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_form_for_every_library_is_right_too(dtype):
+    """What serves where no fused kernel does: wide features on CuPy, float64 on torch's GPU."""
+    pytest.importorskip("torch", reason="not run, because torch is not installed: pip install 'vidlearn[torch]'")
+    verdict = judge(fast.online_attention, vl.operation("online_attention"), backend="torch", dtype=dtype, strict=True)
+    assert verdict.right, verdict.text()
 
 
 # ------------------------------------------------------------------ bad input
