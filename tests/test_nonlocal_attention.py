@@ -102,6 +102,26 @@ def test_online_attention_handles_a_whole_feature_map_of_16_frames_within_a_giga
     np.testing.assert_allclose(y[:, some], na.attention(q[:, some], k, v), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "name", ["attention", "online_attention", "nonlocal_mean", "nonlocal_block", "multi_head_attention"]
+)
+def test_torch_takes_its_fused_kernel_whatever_the_layout(name):
+    """Where it doesn't, it says nothing and holds all weights."""
+    torch = pytest.importorskip(
+        "torch", reason="not run, because torch is not installed: pip install 'vidlearn[torch]'"
+    )
+    operation = vl.operation(name)
+    inputs = operation.spec.large((64, 64), np.random.default_rng(0))
+    given = {n: torch.as_tensor(v) if isinstance(v, np.ndarray) else v for n, v in inputs.items()}
+    if name in ("attention", "online_attention", "nonlocal_mean"):  # features last, but not side by side
+        given = {n: v.transpose(1, 2).contiguous().transpose(1, 2) for n, v in given.items()}
+    with torch.profiler.profile() as profile:
+        operation(**given)
+    ran = {event.key for event in profile.key_averages()}
+    assert any("flash" in event for event in ran), ran
+    assert "aten::_scaled_dot_product_attention_math" not in ran
+
+
 # ------------------------------------------------------------------ the kernel
 
 #: N, L, M, D, E: around the edges of tiles of 64 queries, 32 keys and 16 features

@@ -13,14 +13,16 @@ __all__ = ["attention", "online_attention"]
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
-    """Torch's fused kernels want a heads' axis, and as many features in the values as in the keys: zeros fill up."""
+    """Torch's fused kernels want a heads' axis, features side by side in memory, and as many in the values as in the keys:
+    zeros fill up. What they don't get they don't refuse: torch then holds all weights."""
     scale = q.shape[2] ** -0.5 if scale is None else float(scale)
     features, lacking = v.shape[2], v.shape[2] - q.shape[2]
     if lacking > 0:
         q, k = F.pad(q, (0, lacking)), F.pad(k, (0, lacking))
     elif lacking < 0:
         v = F.pad(v, (0, -lacking))
-    y = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], mask, scale=scale)
+    q, k, v = (a.contiguous()[:, None] for a in (q, k, v))
+    y = F.scaled_dot_product_attention(q, k, v, mask, scale=scale)
     return y[:, 0, :, :features]
 
 

@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import numpy as np
 
 from vidlearn import layers
-from vidlearn.layers.spec.drawing import cut_to
+from vidlearn.layers.spec.drawing import cut_to, features_of
 from vidlearn.nonlocal_attention import reference
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance, largest
 
@@ -43,7 +43,16 @@ def _sets(names: str, keys: st.SearchStrategy[int], more: Any = None) -> st.Sear
     return st.tuples(drawn, more).map(lambda d: {**d[0], **d[1]}) if more is not None else drawn
 
 
-KINDS = ("gaussian", "embedded gaussian", "dot product", "concatenation")
+def _large(frames: int = 4, **features: int) -> Any:
+    """Tokens of the given features: the positions of a few frames, as a network has them."""
+
+    def drawn(size: tuple[int, int], rng: np.random.Generator) -> dict[str, Any]:
+        height, width = features_of(size)
+        return {name: rng.normal(size=(1, frames * height * width, d)) for name, d in features.items()}
+
+    return drawn
+
+
 softmaxed = st.sampled_from(["gaussian", "embedded gaussian"]).map(lambda p: {"pairwise": p})
 averaged = st.just({"pairwise": "dot product"})
 
@@ -155,7 +164,7 @@ pairwise_weights = Spec(
     tolerance=Tolerance(ulps=16, why="a sum of products, whose rounding the exponential passes on; an exponential and a quotient",
                         scale=_weights_scale),
     cost=Cost(flops=lambda s: 2 * s.N * s.L * s.M * (s.D + 3), bytes=lambda s: s.N * (s.L * s.D + s.M * s.D + s.L * s.M) * s.itemsize),
-    large=lambda size, rng: {"theta": rng.normal(size=(1, size[0] * size[1], 16)), "phi": rng.normal(size=(1, size[0] * size[1] // 4 + 1, 16))},
+    large=_large(theta=32, phi=32),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ nonlocal_mean
@@ -226,8 +235,7 @@ nonlocal_mean = Spec(
               lambda theta, phi, g, pairwise="embedded gaussian", w_f=None: np.einsum("nlm,nme->nle", _weights(theta, phi, pairwise, w_f), g)],
     tolerance=Tolerance(ulps=32, why="a sum of products, an exponential, a quotient and another sum of products", scale=_mean_scale),
     cost=Cost(flops=lambda s: 2 * s.N * s.L * s.M * (s.D + s.E + 2), bytes=lambda s: s.N * (s.L * (s.D + s.E) + s.M * (s.D + s.E)) * s.itemsize),
-    large=lambda size, rng: {"theta": rng.normal(size=(1, size[0] * size[1], 16)), "phi": rng.normal(size=(1, size[0] * size[1], 16)),
-                             "g": rng.normal(size=(1, size[0] * size[1], 16))},
+    large=_large(theta=32, phi=32, g=32),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ nonlocal_block
@@ -386,8 +394,9 @@ nonlocal_block = Spec(
     tolerance=Tolerance(ulps=64, why="four sums of products one after the other, an exponential and a quotient", scale=_block_scale),
     cost=Cost(flops=lambda s: 2 * s.N * (4 * s.C * s.M * s.T * s.pixels + 2 * s.M * (s.T * s.pixels) ** 2),
               bytes=lambda s: 2 * s.N * s.C * s.T * s.pixels * s.itemsize),
-    large=lambda size, rng: {"x": rng.normal(size=(1, 8, 2, *size)), "w_g": rng.normal(size=(4, 8)) / 3, "w_z": rng.normal(size=(8, 4)) / 2,
-                             "w_theta": rng.normal(size=(4, 8)) / 3, "w_phi": rng.normal(size=(4, 8)) / 3},
+    large=lambda size, rng: {"x": rng.normal(size=(1, 64, 4, *features_of(size))), "w_g": rng.normal(size=(32, 64)) / 8,
+                             "w_z": rng.normal(size=(64, 32)) / 6, "w_theta": rng.normal(size=(32, 64)) / 8,
+                             "w_phi": rng.normal(size=(32, 64)) / 8},
 )  # fmt: skip
 
 # ------------------------------------------------------------------ nonlocal_macs
@@ -570,7 +579,7 @@ attention = Spec(
               lambda q, k, v, mask=None, scale=None: _attention(q, k, v, mask, scale, fill=-1e30)],
     tolerance=Tolerance(ulps=32, why="a sum of products, an exponential, a quotient and another sum of products", scale=_attention_scale),
     cost=Cost(flops=lambda s: 2 * s.N * s.L * s.M * (s.D + s.E + 2), bytes=lambda s: s.N * (s.L * (s.D + s.E) + s.M * (s.D + s.E)) * s.itemsize),
-    large=lambda size, rng: {n: rng.normal(size=(2, size[0] * size[1], 32)) for n in "qkv"},
+    large=_large(q=64, k=64, v=64),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ multi_head_attention
@@ -674,8 +683,8 @@ multi_head_attention = Spec(
                   for h in range(heads)) + (0 if b_out is None else b_out)],
     tolerance=Tolerance(ulps=32, why="three sums of products, an exponential, a quotient and two more sums", scale=_heads_scale),
     cost=Cost(flops=lambda s: 2 * s.N * s.L * (4 * s.D * s.D + 2 * s.L * s.D), bytes=lambda s: (2 * s.N * s.L * s.D + 4 * s.D * s.D) * s.itemsize),
-    large=lambda size, rng: {"x": rng.normal(size=(1, size[0] * size[1], 32)), "w_qkv": rng.normal(size=(96, 32)) / 6,
-                             "w_out": rng.normal(size=(32, 32)) / 6, "heads": 4},
+    large=lambda size, rng: {**_large(x=64)(size, rng), "w_qkv": rng.normal(size=(192, 64)) / 8,
+                             "w_out": rng.normal(size=(64, 64)) / 8, "heads": 4},
 )  # fmt: skip
 
 # ------------------------------------------------------------------ online_attention
@@ -769,5 +778,5 @@ online_attention = Spec(
     tolerance=Tolerance(ulps=32, why="a sum of products, whose rounding the exponential passes on, an exponential, a quotient and another sum",
                         scale=_attention_scale),
     cost=Cost(flops=lambda s: 2 * s.N * s.L * s.M * (s.D + s.E + 2), bytes=lambda s: s.N * (s.L * (s.D + s.E) + s.M * (s.D + s.E)) * s.itemsize),
-    large=lambda size, rng: {n: rng.normal(size=(2, size[0] * size[1], 32)) for n in "qkv"},
+    large=_large(q=64, k=64, v=64),
 )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 
-from vidlearn.layers.spec.drawing import cut_to
+from vidlearn.layers.spec.drawing import cut_to, features_of
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance, largest
 from vidlearn.transformers import reference
 
@@ -19,6 +19,11 @@ few = st.integers(1, 2)
 three = st.integers(1, 3)
 maybe = st.booleans()
 SEED = {"seed": st.integers(0, 99)}
+
+
+def _on_features(large: Any) -> Any:
+    """An input of a realistic size, written for the rows and columns that a network has left of a frame."""
+    return lambda size, rng: large(features_of(size), rng)
 
 
 def _by_weights(expected: Any, x: Any, w: Any, b: Any = None, **_: Any) -> float:
@@ -121,8 +126,8 @@ patch_embed = Spec(
     cost=Cost(flops=lambda s: 2 * s.N * s.D * s.C * s.T * s.H * s.W,
               bytes=lambda s: (s.N * s.C * s.T * s.H * s.W + s.D * s.C * s.P * s.Q
                                + s.N * s.D * s.T * s.H * s.W / (s.P * s.Q)) * s.itemsize),
-    large=lambda size, rng: {"x": rng.normal(size=(1, 3, 4, 4 * size[0], 4 * size[1])), "w": rng.normal(size=(16, 3, 4, 4)),
-                             "b": rng.normal(size=16)},
+    large=_on_features(lambda size, rng: {"x": rng.normal(size=(1, 3, 4, 16 * size[0], 16 * size[1])), "w": rng.normal(size=(64, 3, 16, 16)),
+                                       "b": rng.normal(size=64)}),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ tubelet_embed
@@ -206,8 +211,8 @@ tubelet_embed = Spec(
     cost=Cost(flops=lambda s: 2 * s.N * s.D * s.C * s.T * s.H * s.W,
               bytes=lambda s: (s.N * s.C * s.T * s.H * s.W + s.D * s.C * s.Kt * s.Kh * s.Kw
                                + s.N * s.D * s.T * s.H * s.W / (s.Kt * s.Kh * s.Kw)) * s.itemsize),
-    large=lambda size, rng: {"x": rng.normal(size=(1, 3, 4, 4 * size[0], 4 * size[1])), "w": rng.normal(size=(16, 3, 2, 4, 4)),
-                             "b": rng.normal(size=16)},
+    large=_on_features(lambda size, rng: {"x": rng.normal(size=(1, 3, 4, 16 * size[0], 16 * size[1])), "w": rng.normal(size=(64, 3, 2, 16, 16)),
+                                       "b": rng.normal(size=64)}),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ sinusoidal_positions
@@ -288,7 +293,7 @@ sinusoidal_positions = Spec(
               lambda length, dim: np.where(np.arange(dim) % 2, np.cos(_angles(length, dim)), np.sin(_angles(length, dim)))],
     tolerance=Tolerance(ulps=8, why="a power, a product with the position, a sine", scale=lambda expected, length, dim: float(length)),
     cost=Cost(flops=lambda s: 4 * s.length * s.dim, bytes=lambda s: 8 * s.length * s.dim),
-    large=lambda size, rng: {"length": size[0] * size[1], "dim": 64},
+    large=_on_features(lambda size, rng: {"length": size[0] * size[1], "dim": 64}),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ add_positions
@@ -355,8 +360,8 @@ add_positions = Spec(
     tolerance=Tolerance(ulps=4, why="two additions"),
     cost=Cost(flops=lambda s: 2 * s.N * s.T * s.S * s.D,
               bytes=lambda s: (2 * s.N * s.T * s.S * s.D + (s.S + s.T) * s.D) * s.itemsize),
-    large=lambda size, rng: {"tokens": rng.normal(size=(2, 4, size[0] * size[1], 16)), "space": rng.normal(size=(size[0] * size[1], 16)),
-                             "time": rng.normal(size=(4, 16))},
+    large=_on_features(lambda size, rng: {"tokens": rng.normal(size=(2, 4, size[0] * size[1], 16)), "space": rng.normal(size=(size[0] * size[1], 16)),
+                             "time": rng.normal(size=(4, 16))}),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ neighborhood
@@ -482,7 +487,7 @@ neighborhood = Spec(
     accepted=[_grouped, _grouped_in_loops],
     tolerance=Tolerance(ulps=0, why="whole numbers"),
     cost=Cost(flops=lambda s: s.frames * s.height * s.width, bytes=lambda s: 8 * s.frames * s.height * s.width),
-    large=lambda size, rng: {"frames": 8, "height": 2 * size[0], "width": 2 * size[1], "kind": "stride"},
+    large=_on_features(lambda size, rng: {"frames": 8, "height": size[0], "width": size[1], "kind": "stride"}),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ comparisons
@@ -549,7 +554,7 @@ comparisons = Spec(
     ],
     tolerance=Tolerance(ulps=0, why="whole numbers"),
     cost=Cost(flops=lambda s: 8, bytes=lambda s: 8),
-    large=lambda size, rng: {"frames": 8, "height": 2 * size[0], "width": 2 * size[1], "scheme": "T+S"},
+    large=_on_features(lambda size, rng: {"frames": 8, "height": size[0], "width": size[1], "scheme": "T+S"}),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ reachable
@@ -627,7 +632,7 @@ reachable = Spec(
     accepted=[_chained, _by_walking],
     tolerance=Tolerance(ulps=0, why="yes or no"),
     cost=Cost(flops=lambda s: (s.frames * s.height * s.width) ** 2, bytes=lambda s: (s.frames * s.height * s.width) ** 2),
-    large=lambda size, rng: {"frames": 4, "height": size[0] // 3, "width": size[1] // 3, "scheme": "T+S"},
+    large=_on_features(lambda size, rng: {"frames": 4, "height": size[0], "width": size[1], "scheme": "T+S"}),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ neighborhood_attention
@@ -792,8 +797,8 @@ neighborhood_attention = Spec(
                         scale=_products),
     cost=Cost(flops=lambda s: 4 * s.N * s.D * s.L * (reference.neighborhood(s.frames, s.height, s.width, s.kind).shape[1] + 1),
               bytes=lambda s: 4 * s.N * s.L * s.D * s.itemsize),
-    large=lambda size, rng: {**{n: rng.normal(size=(1, 1 + 2 * size[0] * size[1], 16)) for n in "qkv"},
-                             "frames": 2, "height": size[0], "width": size[1], "kind": "space", "heads": 2},
+    large=_on_features(lambda size, rng: {**{n: rng.normal(size=(1, 1 + 2 * size[0] * size[1], 64)) for n in "qkv"},
+                             "frames": 2, "height": size[0], "width": size[1], "kind": "space", "heads": 2}),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ factorized_encoder
@@ -914,8 +919,8 @@ factorized_encoder = Spec(
                         scale=_encoder_scale, loose=1e-6),
     cost=Cost(flops=lambda s: s.N * s.T * s.S * s.D * (6 * s.D + 4 * s.S) + s.N * s.T * s.D * (6 * s.D + 4 * s.T),
               bytes=lambda s: (s.N * s.T * s.S * s.D + 6 * s.D * s.D + s.N * s.D) * s.itemsize),
-    large=lambda size, rng: {"x": rng.normal(size=(1, 4, size[0] * size[1], 16)), "w_space": rng.normal(size=(48, 16)) / 4,
-                             "w_time": rng.normal(size=(48, 16)) / 4, "heads": 2},
+    large=_on_features(lambda size, rng: {"x": rng.normal(size=(1, 4, size[0] * size[1], 64)), "w_space": rng.normal(size=(192, 64)) / 8,
+                             "w_time": rng.normal(size=(192, 64)) / 8, "heads": 4}),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ pool_tokens
@@ -1043,8 +1048,8 @@ pool_tokens = Spec(
         largest(x) * max(1.0, np.abs(w).reshape(len(w), -1).sum(axis=1).max()))),
     cost=Cost(flops=lambda s: 2 * s.N * s.L * s.D * s.Kt * s.Kh * s.Kw / np.prod(_three(s.stride)),
               bytes=lambda s: (s.N * s.L * s.D * (1 + 1 / np.prod(_three(s.stride))) + s.D * s.Kt * s.Kh * s.Kw) * s.itemsize),
-    large=lambda size, rng: {"x": rng.normal(size=(1, 1 + 2 * size[0] * size[1], 16)), "w": rng.normal(size=(16, 3, 3, 3)),
-                             "frames": 2, "height": size[0], "width": size[1], "stride": (1, 2, 2)},
+    large=_on_features(lambda size, rng: {"x": rng.normal(size=(1, 1 + 2 * size[0] * size[1], 64)), "w": rng.normal(size=(64, 3, 3, 3)),
+                             "frames": 2, "height": size[0], "width": size[1], "stride": (1, 2, 2)}),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ pooling_attention
@@ -1170,9 +1175,9 @@ pooling_attention = Spec(
                         scale=_pooling_scale, loose=1e-5),
     cost=Cost(flops=lambda s: 4 * s.N * s.D * s.L * s.L / (np.prod(_three(s.stride_q)) * np.prod(_three(s.stride_kv))),
               bytes=lambda s: s.N * s.D * s.L * (3 + 1 / np.prod(_three(s.stride_q))) * s.itemsize),
-    large=lambda size, rng: {**{n: rng.normal(size=(1, 1 + 2 * size[0] * size[1], 16)) for n in "qkv"},
-                             **{n: rng.normal(size=(16, 3, 3, 3)) / 5 for n in ("w_q", "w_k", "w_v")},
-                             "frames": 2, "height": size[0], "width": size[1], "stride_kv": (1, 2, 2)},
+    large=_on_features(lambda size, rng: {**{n: rng.normal(size=(1, 1 + 2 * size[0] * size[1], 64)) for n in "qkv"},
+                             **{n: rng.normal(size=(64, 3, 3, 3)) / 5 for n in ("w_q", "w_k", "w_v")},
+                             "frames": 2, "height": size[0], "width": size[1], "stride_kv": (1, 2, 2)}),
 )  # fmt: skip
 
 # ------------------------------------------------------------------ sliding_window_attention
@@ -1261,5 +1266,5 @@ sliding_window_attention = Spec(
     accepted=[_slide, _banded],
     tolerance=Tolerance(ulps=32, why="a sum of products, an exponential, a quotient and another sum", scale=_products),
     cost=Cost(flops=lambda s: 4 * s.N * s.L * s.D * (min(s.window, s.L) + 2), bytes=lambda s: 4 * s.N * s.L * s.D * s.itemsize),
-    large=lambda size, rng: {**{n: rng.normal(size=(1, 1 + size[0] * size[1], 16)) for n in "qkv"}, "window": 33},
+    large=_on_features(lambda size, rng: {**{n: rng.normal(size=(1, 1 + 8 * size[0] * size[1], 64)) for n in "qkv"}, "window": 33}),
 )  # fmt: skip

@@ -39,3 +39,9 @@ def cut_to(most: Shapes, sizes: st.SearchStrategy[tuple[Shapes, Mapping[str, Any
 def each_axis(axes: int, *choices: int) -> st.SearchStrategy[tuple[int, ...]]:
     """One of `choices` for each axis, but not the first of them for all."""
     return st.sampled_from([c for c in product(choices, repeat=axes) if any(n != choices[0] for n in c)])
+
+
+def features_of(size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns that a network has left of a frame of `size`: one for 16 pixels, even, and four at least."""
+    height, width = (max(4, n // 16 // 2 * 2) for n in size)
+    return height, width
