@@ -41,7 +41,7 @@ published: $(STAMP)       ## our networks against PyTorchVideo's and Hugging Fac
 	PYTHONPATH=.peers $(BIN)/python -m pytest -q tests/test_nets_published.py tests/test_nets_transformers.py
 
 gpu:                      ## the GPU tests, with the Python that has CuPy and a CUDA build of torch
-	PYTHONPATH=. $(PYTHON) -m pytest -q -m gpu tests/test_operations.py
+	PYTHONPATH=. $(PYTHON) -m pytest -q -m gpu tests/test_operations.py tests/test_nets.py
 
 $(STAMP): pyproject.toml constraints-cpu.txt
 	$(PYTHON) -c 'import sys; sys.exit("vidlearn needs Python 3.11 or newer; set PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'

@@ -88,13 +88,22 @@ def _describe(
         expected, given = (label + "(" + ", ".join(map(_number, x[index])) + ")" for x in (want, got))
     else:
         expected, given = _number(want[index]), _number(got[index])
-    words = {**_AXIS_NAMES, **_IN_A_BATCH} if "N" in axes else _AXIS_NAMES
+    words = _words(axes)
     names = [words.get(a.lstrip("*"), f"axis {i}") for i, a in enumerate(axes)]
     if len(names) < len(index):  # a starred axis stands for none or several
         names = [f"axis {i}" for i in range(len(index))]
     place = ", ".join(f"{n}={i}" for n, i in zip(names, index, strict=False))
     where = " ".join(w for w in (head, f"at {place}" if place else "") if w)
     return Difference(where, expected, given)
+
+
+def _words(axes: tuple[str, ...]) -> dict[str, str]:
+    """What each letter of an answer's axes means beside the others: N L D are tokens, N C T H W is a clip."""
+    if "N" not in axes:
+        return {**_AXIS_NAMES, "L": "token"}
+    words = {**_AXIS_NAMES, **_IN_A_BATCH, "L": "token", "M": "key" if "L" in axes else "token"}
+    words["E"] = "channel" if "H" in axes else "feature"
+    return {**words, "S": "patch"} if "T" in axes else words
 
 
 def _number(value: Any) -> str:
