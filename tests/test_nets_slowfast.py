@@ -216,3 +216,28 @@ def test_residuals_of_norms_that_start_at_zero_are_identities_in_training_too():
     x = torch.rand(2, *net.input)
     assert torch.equal(net.to_torch().train()(x), x)
     assert replace(block, after=()).body[1][1].gamma == 0
+
+
+# ------------------------------------------------------------------ beyond Python
+
+TRAVELLERS = {
+    "slowfast with non-local blocks": lambda: nets.slowfast(8, 4, fast_width=2, nonlocal_blocks=True),
+    "timesformer": lambda: nets.timesformer(5, 2, 32, depth=2, width=24, heads=2),
+    "sparse timesformer": lambda: nets.timesformer(5, 4, 64, "L+G", depth=2, width=24, heads=2),
+    "mvit": lambda: nets.mvit_v2_s(frames=4, size=64),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", TRAVELLERS)
+def test_modules_can_be_exported_and_traced(name):
+    """As engineers take a network to another runtime."""
+    net = TRAVELLERS[name]()
+    module = net.to_torch().eval()
+    x = torch.rand(1, *(SMALL if "slowfast" in name else net.input))
+    with torch.no_grad():
+        want = module(x)
+        exported = torch.export.export(module, (x,)).module()
+        torch.testing.assert_close(exported(x), want)
+        torch.testing.assert_close(torch.jit.trace(module, x, check_trace=False)(x), want, rtol=1e-4, atol=1e-5)

@@ -148,7 +148,7 @@ def tubelet_embed(
 
 def _embed(x: Array, w: Array, b: Array | None) -> Array:
     """A convolution whose stride is its kernel, its answers in a row."""
-    clip, tube = tuple(x.shape[2:]), tuple(w.shape[2:])
+    clip, tube = (tuple(map(int, a.shape[2:])) for a in (x, w))  # while torch traces, sizes are tensors
     if any(n % k for n, k in zip(clip, tube, strict=True)):
         raise ValueError(
             f"x: expected frames × height × width to be multiples of w's {'×'.join(map(str, tube))}, "
