@@ -17,6 +17,7 @@ from vidlearn import arrays, layers, nonlocal_attention, transformers
 from vidlearn.arrays import namespace
 from vidlearn.nets.nodes import Array, Conv, Layer, Linear, On, Part, Pool, Sequential
 from vidlearn.nets.signal import Reach, Shape, Signal
+from vidlearn.nonlocal_attention.heads import join_heads, split_heads
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,12 +60,6 @@ def _expect_tokens(x: Signal, count: int | None = None) -> None:
 def _expect_heads(x: Signal, heads: int) -> None:
     if x.channels % (3 * heads):
         raise ValueError(f"heads: expected a divisor of {x.channels // 3} features, got {heads}")
-
-
-def _split(x: Array, heads: int) -> Array:
-    """(N, L, D) to (N h, L, D / h): heads are more samples."""
-    N, L, D = x.shape
-    return namespace(x).moveaxis(x.reshape(N, L, heads, D // heads), 2, 1).reshape(N * heads, L, D // heads)
 
 
 def _as_tokens(x: Signal) -> Signal:
@@ -393,10 +388,10 @@ class Slide(Layer):
         return (1 + self.frames + self.frames * (2 + 2 * self._reach)) * 2 * y.channels
 
     def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
-        xp, (N, L, D) = namespace(x), x.shape
-        q, k, v = (_split(x[:, :, i * (D // 3) : (i + 1) * (D // 3)], self.heads) for i in range(3))
+        D = x.shape[2]
+        q, k, v = (split_heads(x[:, :, i * (D // 3) : (i + 1) * (D // 3)], self.heads) for i in range(3))
         y = on(transformers.sliding_window_attention)(q, k, v, self.window)
-        return xp.moveaxis(y.reshape(N, self.heads, L, -1), 1, 2).reshape(N, L, -1)
+        return join_heads(y, self.heads)
 
 
 def attention(features: int, attend: Attend | Slide, project: str = "proj") -> Sequential:
@@ -485,8 +480,8 @@ class PooledAttend(Layer):
         return (2 * q.shape[0] * k.shape[0] + apart) * self.features
 
     def apply(self, x: Any, w: Mapping[str, Array], on: On) -> Array:
-        xp, N = namespace(x[0]), x[0].shape[0]
-        q, k, v = (_split(a, self.heads) for a in x)
+        xp = namespace(x[0])
+        q, k, v = (split_heads(a, self.heads) for a in x)
         if self.tables is None:
             y = on(nonlocal_attention.attention)(q, k, v)
         else:
@@ -496,7 +491,7 @@ class PooledAttend(Layer):
             y = on(layers.softmax)(e) @ v
         if self.residual:
             y = y + xp.pad(q[:, 1:], [(0, 0), (1, 0), (0, 0)])
-        return xp.moveaxis(y.reshape(N, self.heads, -1, y.shape[2]), 1, 2).reshape(x[0].shape)
+        return join_heads(y, self.heads)
 
     def _apart(self, q: Array, w: Mapping[str, Array]) -> Array:
         """Each query's product with the rows for its distances to all keys, (N, patches, keys)."""

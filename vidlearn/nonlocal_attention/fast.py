@@ -19,6 +19,7 @@ from vidlearn.nonlocal_attention.checks import (
     check_memory,
     check_pair_weights,
 )
+from vidlearn.nonlocal_attention.heads import join_heads, split_heads
 
 Array = Any
 
@@ -112,14 +113,12 @@ def multi_head_attention(
     x: Array, w_qkv: Array, w_out: Array, b_qkv: Array | None = None, b_out: Array | None = None, heads: int = 1
 ) -> Array:
     """Heads are samples more."""
-    xp, backend = namespace(x), backend_of(x)
-    N, L, D = x.shape
+    backend, D = backend_of(x), x.shape[2]
     check_heads(D, w_qkv.shape[0], heads)
     linear = layers.linear.on(backend)
-    qkv = linear(x, w_qkv, b_qkv).reshape(N, L, 3, heads, D // heads)
-    q, k, v = (xp.moveaxis(qkv[:, :, i], 1, 2).reshape(N * heads, L, D // heads) for i in range(3))
-    y = own.attention.on(backend)(q, k, v).reshape(N, heads, L, D // heads)
-    return linear(xp.moveaxis(y, 1, 2).reshape(N, L, D), w_out, b_out)
+    qkv = linear(x, w_qkv, b_qkv)
+    q, k, v = (split_heads(qkv[:, :, i * D : (i + 1) * D], heads) for i in range(3))
+    return linear(join_heads(own.attention.on(backend)(q, k, v), heads), w_out, b_out)
 
 
 def online_attention(q: Array, k: Array, v: Array, scale: float | None = None, tile: int = 128) -> Array:

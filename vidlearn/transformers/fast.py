@@ -13,17 +13,16 @@ import numpy as np
 from vidlearn import layers
 from vidlearn.arrays import backend_of, from_numpy, namespace
 from vidlearn.nonlocal_attention import attention
+from vidlearn.nonlocal_attention.heads import join_heads, split_heads
 from vidlearn.transformers.reference import (
     add_positions,
     check_heads,
     check_tokens,
     factorized_encoder,
-    join_heads,
     neighborhood,
     patch_embed,
     pool_tokens,
     pooling_attention,
-    split_heads,
     tubelet_embed,
 )
 

@@ -23,6 +23,7 @@ from vidlearn import layers
 from vidlearn.arrays import namespace
 from vidlearn.nonlocal_attention import attention
 from vidlearn.nonlocal_attention.checks import check_memory
+from vidlearn.nonlocal_attention.heads import join_heads, split_heads
 
 if TYPE_CHECKING:
     from typing import Any, Literal
@@ -510,18 +511,6 @@ def check_heads(x: Array, heads: int) -> None:
     """Hold the heads to the features."""
     if x.shape[2] % heads:
         raise ValueError(f"heads: expected a divisor of the {x.shape[2]} features, got {heads}")
-
-
-def split_heads(x: Array, heads: int) -> Array:
-    """(N, L, D) to (N h, L, D / h): heads are more samples."""
-    N, L, D = x.shape
-    return namespace(x).moveaxis(x.reshape(N, L, heads, D // heads), 2, 1).reshape(N * heads, L, D // heads)
-
-
-def join_heads(x: Array, heads: int) -> Array:
-    """(N h, L, D / h) back to (N, L, D)."""
-    M, L, D = x.shape
-    return namespace(x).moveaxis(x.reshape(M // heads, heads, L, D), 1, 2).reshape(M // heads, L, heads * D)
 
 
 # ------------------------------------------------------------------ ViViT: frames first
