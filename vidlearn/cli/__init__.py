@@ -69,6 +69,10 @@ def parser() -> argparse.ArgumentParser:
 
     add_arguments(p)
 
+    p = verb("sandbox", "say what keeps submissions apart on this machine, as tried just now")
+    p.add_argument("--probe", action="store_true", help="show every attempt to get out, and what came of it")
+    p.add_argument("--json", action="store_true", help="as JSON")
+
     p = verb("nets", "list the networks, or print one's layer table: shapes, receptive fields, parameters, MACs")
     p.add_argument("net", nargs="?", help="such as r3d_18; all if none is named")
     p.add_argument("--shape", type=_shape, metavar="CxTxHxW", help="of one input (default: the usual one)")

@@ -15,7 +15,7 @@ import numpy as np
 
 import vidlearn as vl
 
-__all__ = ["bench", "check", "compare", "demo", "flow", "grade", "lab", "list", "nets", "tables"]
+__all__ = ["bench", "check", "compare", "demo", "flow", "grade", "lab", "list", "nets", "sandbox", "tables"]
 
 
 def list(args: argparse.Namespace) -> int:  # the verb's name
@@ -163,6 +163,13 @@ def grade(args: argparse.Namespace) -> int:
     from vidlearn.grade import main
 
     return main(args)
+
+
+def sandbox(args: argparse.Namespace) -> int:
+    """Say what keeps submissions apart here."""
+    from vidlearn.sandbox.probe import main
+
+    return main(args.probe, args.json)
 
 
 def nets(args: argparse.Namespace) -> int:

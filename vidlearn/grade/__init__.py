@@ -24,7 +24,7 @@ from vidlearn.grade import report
 from vidlearn.grade.assignment import Assignment, Question
 from vidlearn.grade.grading import STATUSES, Desk, blank
 from vidlearn.grade.intake import Paper, papers, printable
-from vidlearn.sandbox import SandboxError
+from vidlearn.sandbox import LEVELS, MINIMUM, Isolation, SandboxError
 
 __all__ = ["SAMPLES", "STATUSES", "Assignment", "GradeError", "Question", "add_arguments", "grade", "main"]
 
@@ -44,6 +44,7 @@ def grade(
     *,
     jobs: int = 1,
     seed: int | None = None,
+    require_isolation: str | bool | None = None,
     trust_submissions: bool = False,
     feedback: bool = True,
     examples: int = 25,
@@ -64,8 +65,11 @@ def grade(
         Processes to grade in.
     seed
         The secret from which the hidden inputs are drawn. The same seed gives the same marks. Drawn anew if not given.
+    require_isolation
+        The level of isolation ("A", "B" or "C") without which nothing is graded; False asks for none. By default
+        several submissions need B, and a single file is graded with a note.
     trust_submissions
-        Grade several submissions even where the machine gives no isolation beyond limits.
+        The same as ``require_isolation=False``.
     feedback
         Look for the smallest failing input and the named mistake. This can't change a mark.
     examples
@@ -95,12 +99,8 @@ def grade(
     started = time.time()
     with _unreadable_memory(), Desk(asked, seed, examples, feedback) as desk:
         isolation = desk.isolation
-        if len(found) > 1 and isolation["level"] == "C" and not trust_submissions:
-            lacks = "; ".join(f"{name}: {why}" for name, why in isolation["missing"].items())
-            raise GradeError(
-                f"this machine can only limit what submissions use, not keep them apart ({lacks}). Grade on Linux, or "
-                "in a container that allows Landlock, or accept the risk with --trust-submissions"
-            )
+        required = _required(False if trust_submissions else require_isolation, isolation, len(found), say)
+        desk.sandbox.require = required  # of every single worker, not only of the one that was looked at
         # written first with nobody graded, and completed as marks come in: a run cut short says so itself
         results = [blank(paper, asked, "not run", "grading has not come to it", isolation) for paper in found]
         keeper = _Keeper(out, results, asked)
@@ -114,6 +114,33 @@ def grade(
     return results
 
 
+def _required(
+    asked: str | bool | None, isolation: dict[str, Any], papers: int, say: Callable[[str], None]
+) -> str | None:
+    """The level to insist on, or None; `GradeError` where this machine gives less."""
+    if asked is not None and asked is not False and asked not in LEVELS:
+        raise ValueError(f"require_isolation: expected one of {', '.join(LEVELS)}, or False, got {asked!r}")
+    level = MINIMUM if asked is None else str(asked)
+    lacks = {} if asked is False else Isolation(isolation["missing"]).lacks(level)
+    if not lacks:
+        return None if asked is False or (asked is None and papers == 1) else level
+    missing = "; ".join(f"{name}: {why}" for name, why in lacks.items())
+    if asked is None and papers == 1:
+        say(
+            f"note: graded at isolation level {isolation['level']}, which is enough for a file that you trust ({missing})"
+        )
+        return None
+    if asked is None:
+        raise GradeError(
+            f"this machine does not keep {papers} submissions apart as level {level} asks ({missing}): grade on Linux, "
+            "or in a container that allows Landlock, or accept the risk with --no-require-isolation (--trust-submissions)"
+        )
+    raise GradeError(
+        f"this machine does not give isolation level {level} ({missing}): see `vidlearn sandbox --probe`, and ask for "
+        "less with --require-isolation, or for nothing with --no-require-isolation"
+    )
+
+
 def _graded(desk: Desk, found: list[Paper], jobs: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """Results as they come, by index."""
     jobs = min(jobs, len(found))
@@ -121,7 +148,7 @@ def _graded(desk: Desk, found: list[Paper], jobs: int) -> Iterator[tuple[int, di
         for i, paper in enumerate(found):
             yield i, desk.grade(paper)
         return
-    plan = (desk.assignment, desk.seed, desk.examples, desk.feedback)
+    plan = (desk.assignment, desk.seed, desk.examples, desk.feedback, desk.sandbox.require)
     context = multiprocessing.get_context("spawn")  # a fork would carry this process's memory along
     with concurrent.futures.ProcessPoolExecutor(jobs, context, _sit_down, plan) as pool:
         waiting = {pool.submit(_grade_here, paper): i for i, paper in enumerate(found)}
@@ -136,7 +163,7 @@ def _graded(desk: Desk, found: list[Paper], jobs: int) -> Iterator[tuple[int, di
 _desk: Desk | None = None
 
 
-def _sit_down(assignment: Assignment, seed: int, examples: int, feedback: bool) -> None:
+def _sit_down(assignment: Assignment, seed: int, examples: int, feedback: bool, required: str | None) -> None:
     global _desk
     _keep_private(True)
     with contextlib.suppress(OSError, ImportError):
@@ -144,6 +171,7 @@ def _sit_down(assignment: Assignment, seed: int, examples: int, feedback: bool) 
 
         confine.die_with_parent()  # a grader that is killed leaves no one working
     _desk = Desk(assignment, seed, examples, feedback)
+    _desk.sandbox.require = required
 
 
 def _grade_here(paper: Paper) -> dict[str, Any]:
@@ -213,9 +241,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, metavar="N", help="the secret behind the hidden inputs (default: a new one)"
     )
-    parser.add_argument(
-        "--trust-submissions", action="store_true", help="grade several submissions even where they can't be kept apart"
-    )
+    isolation = parser.add_mutually_exclusive_group()
+    isolation.add_argument(
+        "--require-isolation", choices=tuple(LEVELS), metavar="LEVEL",
+        help=f"grade nothing with less than A, B or C (default: {MINIMUM} for several submissions, a note for one)",
+    )  # fmt: skip
+    isolation.add_argument(
+        "--no-require-isolation", "--trust-submissions", dest="require_isolation", action="store_const", const=False,
+        help="grade even where submissions can't be kept apart",
+    )  # fmt: skip
 
 
 def main(args: argparse.Namespace) -> int:
@@ -223,7 +257,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         results = grade(
             args.submissions, args.assignment, args.out, jobs=args.jobs, seed=args.seed,
-            trust_submissions=args.trust_submissions, progress=lambda line: print(line, flush=True),
+            require_isolation=args.require_isolation, progress=lambda line: print(line, flush=True),
         )  # fmt: skip
     except (GradeError, SandboxError, ValueError) as error:
         print(f"vidlearn grade: {error}", file=sys.stderr)

@@ -36,10 +36,17 @@ from vidlearn.judge import Stopped
 from vidlearn.sandbox import wire
 from vidlearn.sandbox import worker as far  # the other end: its constants, never its process
 
-__all__ = ["Candidate", "Isolation", "Limits", "Sandbox", "SandboxError", "Unreadable", "Worker"]
+__all__ = ["MINIMUM", "Candidate", "Isolation", "Limits", "Sandbox", "SandboxError", "Unreadable", "Worker"]
 
 KEEP_OUTPUT = 64 << 10
 LAYERS = far.LAYERS
+#: layers by level; "A" with Landlock is better still, but a file system of one's own hides the same files
+LEVELS = {
+    "A": ("namespaces", "file system", "no capabilities", "limits", "seccomp"),
+    "B": ("limits", "Landlock", "seccomp"),
+    "C": ("limits",),
+}
+MINIMUM = "B"  #: for the submissions of several students, which must not reach each other
 
 
 class SandboxError(RuntimeError):
@@ -73,8 +80,8 @@ class Limits:
 class Isolation:
     """Which layers took hold around a worker, and why the others did not.
 
-    The level is A (own file system, own processes and network, Landlock or another user, seccomp), B (Landlock and
-    seccomp) or C (limits only).
+    The level is A (own file system, own processes and network, seccomp), B (Landlock and seccomp) or C (limits at
+    most); see `LEVELS`. No layer is claimed that was not tried: see `vidlearn.sandbox.probe`.
     """
 
     missing: Mapping[str, str]
@@ -87,10 +94,22 @@ class Isolation:
     @property
     def level(self) -> str:
         """A, B or C."""
-        held = set(self.enforced)
-        if {"namespaces", "file system", "seccomp", "no capabilities", "limits"} <= held:
-            return "A"
-        return "B" if {"Landlock", "seccomp", "limits"} <= held else "C"
+        return next((level for level in LEVELS if set(LEVELS[level]) <= set(self.enforced)), "C")
+
+    def lacks(self, level: str) -> dict[str, str]:
+        """The layers that are missing for this level, and why; none where a better one holds.
+
+        >>> Isolation({"seccomp": "not here"}).lacks("B")
+        {'seccomp': 'not here'}
+        """
+        better = [names for other, names in LEVELS.items() if other <= level]
+        if any(set(names) <= set(self.enforced) for names in better):
+            return {}
+        return {name: self.missing[name] for name in LEVELS[level] if self.missing.get(name)}
+
+    def without(self, layers: Mapping[str, str]) -> Isolation:
+        """The same less some layers, and why."""
+        return Isolation({**self.missing, **layers})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a report."""
@@ -114,6 +133,11 @@ class Sandbox:
         Installed packages that a submission may import besides the standard library; imports NumPy beforehand.
     layers
         The layers to try; all of them, unless a test wants to see what holds without some.
+
+    Attributes
+    ----------
+    require
+        A level, without which no worker is given out: `SandboxError` then.
     """
 
     def __init__(self, packages: Sequence[str] = ("numpy",), layers: Sequence[str] = LAYERS) -> None:
@@ -122,6 +146,8 @@ class Sandbox:
         unknown = set(layers) - set(LAYERS)
         if unknown:
             raise ValueError(f"layers: unknown {sorted(unknown)}; there are {', '.join(LAYERS)}")
+        self.require: str | None = None
+        self._disproved: dict[str, str] | None = None  # not tried yet
         self._wanted = sum(1 << LAYERS.index(name) for name in layers)
         self._control, theirs = socket.socketpair()
         folder = Path(np.__file__).parents[1]
@@ -153,8 +179,27 @@ class Sandbox:
             )
 
     def worker(self, limits: Limits | None = None) -> Worker:
-        """Fork a confined process for one submission."""
-        limits = limits or Limits()
+        """Fork a confined process for one submission.
+
+        The first time, every known way out is tried first from a worker that holds no submission.
+        """
+        if self._disproved is None:
+            from vidlearn.sandbox import probe
+
+            self._disproved = probe.disproved(*probe.trial(self))
+        worker = self._fork(limits or Limits())
+        worker.isolation = worker.isolation.without(
+            {name: why for name, why in self._disproved.items() if not worker.isolation.missing.get(name)}
+        )
+        if self.require and (lacks := worker.isolation.lacks(self.require)):
+            worker.close()
+            raise SandboxError(
+                f"isolation level {self.require} is required, and this does not hold: "
+                + "; ".join(f"{name} ({why})" for name, why in lacks.items())
+            )
+        return worker
+
+    def _fork(self, limits: Limits) -> Worker:
         line, calls = socket.socketpair()
         output, printed = os.pipe()
         fate, keeper = socket.socketpair()
