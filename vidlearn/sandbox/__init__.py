@@ -147,7 +147,7 @@ class Sandbox:
         if unknown:
             raise ValueError(f"layers: unknown {sorted(unknown)}; there are {', '.join(LAYERS)}")
         self.require: str | None = None
-        self._disproved: dict[str, str] | None = None  # not tried yet
+        self._tried: Isolation | None = None
         self._wanted = sum(1 << LAYERS.index(name) for name in layers)
         self._control, theirs = socket.socketpair()
         folder = Path(np.__file__).parents[1]
@@ -183,14 +183,12 @@ class Sandbox:
 
         The first time, every known way out is tried first from a worker that holds no submission.
         """
-        if self._disproved is None:
+        if self._tried is None:
             from vidlearn.sandbox import probe
 
-            self._disproved = probe.disproved(*probe.trial(self))
+            self._tried, _ = probe.trial(self)
         worker = self._fork(limits or Limits())
-        worker.isolation = worker.isolation.without(
-            {name: why for name, why in self._disproved.items() if not worker.isolation.missing.get(name)}
-        )
+        worker.isolation = self._tried.without({name: why for name, why in worker.isolation.missing.items() if why})
         if self.require and (lacks := worker.isolation.lacks(self.require)):
             worker.close()
             raise SandboxError(

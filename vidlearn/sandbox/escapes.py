@@ -14,7 +14,6 @@ import hashlib
 import mmap
 import os
 import platform
-import resource
 import signal
 import socket
 import struct
@@ -25,6 +24,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+
+with contextlib.suppress(ImportError):  # not on Windows, where there is no sandbox to be tried either
+    import resource
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,16 @@ def _only_linux() -> None:
 
 @attempt("open a TCP connection to this machine", "namespaces", "seccomp")
 def _connect(scene: Scene) -> str:
+    if not scene.tcp:
+        raise NotHereError("this machine has no network, not even to itself")
     with socket.create_connection(("127.0.0.1", scene.tcp), timeout=1):
         return "connected"
 
 
 @attempt("send a datagram", "namespaces", "seccomp")
 def _send(scene: Scene) -> str:
+    if not scene.udp:
+        raise NotHereError("this machine has no network, not even to itself")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
         line.sendto(b"x", ("127.0.0.1", scene.udp))
     return "sent"
@@ -389,12 +395,14 @@ def _uring(scene: Scene) -> str:
 # -- what the worker is asked for -----------------------------------------------------------------------------------
 
 
-def honest(x: np.ndarray) -> np.ndarray:
+def honest(x: np.ndarray, threads: int) -> np.ndarray:
     """What an honest submission may do: NumPy, the standard library, threads. It must work in every sandbox."""
-    with ThreadPoolExecutor(4) as pool:
-        rows = list(pool.map(lambda row: row @ np.ones(len(row)), x))
+    rows: list[float] = []
+    if threads:
+        with ThreadPoolExecutor(threads) as pool:
+            rows = list(pool.map(lambda row: float(row @ np.ones(len(row))), x))
     mark = hashlib.sha256(x.tobytes()).digest()[0]
-    return np.linalg.svd(x, compute_uv=False) + np.array(rows) + mark
+    return np.array([*np.linalg.svd(x, compute_uv=False), *rows, mark])
 
 
 def escape(name: str, folder: str, tcp: int, udp: int, unix: str, process: int, memory: int) -> tuple[str, str]:
