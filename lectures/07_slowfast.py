@@ -171,7 +171,7 @@ for ax, how in zip(axes, ("time-to-channel", "sample", "conv"), strict=True):
     joined = vl.slowfast.lateral_connection(empty, light, alpha=8, how=how, w=kernel if how == "conv" else None)
     felt = np.abs(joined).max(axis=(1, 3, 4)).T  # (Slow frame, Fast frame)
     ax.pcolormesh(felt, cmap="Blues", vmin=0, vmax=1.4, edgecolors="white", linewidth=0.5)
-    ax.set(title=f"{how}: of each channel {joined.shape[1] - 1}", yticks=np.arange(4) + 0.5, yticklabels=range(4))
+    ax.set(title=f"{how}: one channel in, {joined.shape[1] - 1} out", yticks=np.arange(4) + 0.5, yticklabels=range(4))
     ax.set_ylabel("Slow frame")
     ax.invert_yaxis()
 axes[-1].set(xticks=np.arange(0, 32, 4) + 0.5, xticklabels=range(0, 32, 4), xlabel="Fast frame")
@@ -469,8 +469,8 @@ for name in ("blocks.0.multipathway_blocks.1.conv.weight", "blocks.0.multipathwa
     print(f"    {name:66} {'×'.join(map(str, shapes[name]))}")
 
 # %% [markdown]
-# Section 3 is not forgotten: these weights were trained with spread Slow frames, and so the published networks here take
-# spread frames too:
+# Section 3 is not forgotten: these weights were trained with spread Slow frames, and so the networks here that load them
+# take spread frames too. The one of the paper's table, 4×16, has no published weights here; it takes every eighth frame:
 
 # %%
 for network in (nets.slowfast_4x16_r50(), nets.slowfast_r50()):

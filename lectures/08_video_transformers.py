@@ -431,7 +431,7 @@ for stride_q, stride_kv in (((1, 1, 1), (1, 4, 4)), ((1, 2, 2), (1, 4, 4)), ((1,
 # The class token has no neighbors to be pooled with, and passes by. Where the queries were pooled, MViT's second
 # version adds them to the answers: to all, says the paper; to all but the class token's, says the code
 # (`residual="patches"`). The first version adds nothing. Its pyramid, block by block
-# (the keys are few throughout; where the grid is halved they are still pooled from the finer one):
+# (nearly all blocks have the same few keys; only where the grid is about to be halved, or has just been, are there more):
 
 # %% alt="MViT block by block: the number of tokens falls in four stages while their features grow from 96 to 768"
 mvit = nets.mvit_v1_b()
@@ -440,8 +440,8 @@ blocks = range(16)
 asked = [shapes[f"blocks.{i}.attn"][0] for i in blocks]
 keys = [shapes[f"blocks.{i}.attn.pool_k.pool"][0] for i in blocks]
 features = [shapes[f"blocks.{i}.attn"][1] for i in blocks]
-for i in (0, 1, 3, 14):
-    print(f"from block {i:2}: {asked[i]:6,} queries of {features[i]} features, {keys[i]:5,} keys")
+for i in (0, 1, 2, 3, 4, 14, 15):
+    print(f"block {i:2}: {asked[i]:6,} queries of {features[i]} features, {keys[i]:5,} keys")
 print(f"{mvit.parameters() / 1e6:.1f} M weights, {mvit.macs() / 1e9:.1f} G MACs a clip of {mvit.input[1]} frames")
 figure, axes = plt.subplots(1, 2, figsize=(11, 3.2), layout="constrained")
 axes[0].step(blocks, asked, where="mid", color=BLUE, label="queries, and answers")

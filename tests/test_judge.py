@@ -295,3 +295,26 @@ def test_float32_is_judged_as_float32_and_the_users_choice_of_tf32_comes_back():
         torch.backends.cudnn.allow_tf32 = before
     assert verdict.right, verdict.text()
     assert seen == {(False, False)}
+
+
+def test_a_mistake_is_named_although_another_part_is_not_written_yet():
+    """Where no mistake explains everything, one that explains a whole failing family is named with that family."""
+
+    def pairwise_weights(theta, phi, pairwise="embedded gaussian", w_f=None):
+        if pairwise == "concatenation":
+            raise NotImplementedError
+        f = theta @ phi.transpose(0, 2, 1)
+        if pairwise == "dot product":
+            return f / phi.shape[1]
+        e = np.exp(f)
+        return e / e.sum(axis=1, keepdims=True)
+
+    verdict = judge(pairwise_weights, vl.operation("pairwise_weights"), shrink=False)
+    assert verdict.mistake.name == "softmax over the positions that ask (in the cases: softmax)"
+    assert verdict.mistake.hints
+
+
+def test_a_wrong_answer_of_no_known_kind_is_not_given_a_name():
+    verdict = judge(lambda x: x + 1, vl.operation("relu"), shrink=False)
+    assert verdict.status == "wrong"
+    assert verdict.mistake is None

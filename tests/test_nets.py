@@ -523,3 +523,41 @@ def test_a_batch_too_large_for_the_kernels_grid_goes_another_way(monkeypatch):
         monkeypatch.setattr(fast_cupy, "_compiled", None)  # the kernel must not be asked
         got = fast_cupy.conv3d(arrays.from_numpy(x, "cupy"), arrays.from_numpy(w, "cupy"), groups=2).get()
     np.testing.assert_allclose(got, layers.conv3d(x, w, groups=2), rtol=1e-12)
+
+
+# ------------------------------------------------------------------ sentences
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "sentence"),
+    [
+        (torch.rand(1, 3, 2, 48, 48), ValueError, r"^timesformer: model \(Positions\): expected 8 tokens"),
+        (torch.rand(3, 2, 32, 32), ValueError, r"^x: expected a batch .* x\[None\]"),
+        (torch.zeros(1, 3, 2, 32, 32, dtype=torch.uint8), TypeError, r"^x: expected floating-point numbers"),
+        ([1], TypeError, r"^x: expected a tensor of shape \(N, …\), got list"),
+    ],
+)
+def test_a_module_says_what_it_cannot_take(given, error, sentence):
+    module = nets.timesformer(5, 2, 32, depth=1, width=24, heads=2).to_torch()
+    with pytest.raises(error, match=sentence):
+        module(given)
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (lambda: nets.vivit_b(classes=0), r"^n_out: expected an integer of at least 1, got 0"),
+        (lambda: nets.mvit_v1_b(classes="x"), r"^n_out: expected an integer of at least 1, got 'x'"),
+        (lambda: nets.slowfast(fast_width=0), r"^frames, fast_width, lateral_ratio: expected at least 1 each"),
+        (lambda: nets.slowfast(weak="gray"), r"^weak: expected one of 'none', 'grey'"),
+        (lambda: Conv(0, 3, (3, 3)), r"^c_in: expected an integer of at least 1, got 0"),
+    ],
+)
+def test_numbers_that_make_no_network_are_refused(build, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        build()
+
+
+def test_swapped_arguments_of_forward_are_a_sentence():
+    with pytest.raises(TypeError, match=r"^weights: expected arrays by name, got ndarray; it is forward\(x, weights\)"):
+        TINY.forward({}, np.zeros((1, *TINY.input)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 
 __all__ = ["main", "parser"]
@@ -96,6 +97,11 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return its exit status: 0 done and right, 1 done and something is wrong, 2 it could not be done."""
     args = parser().parse_args(arguments)
+    # Hypothesis would leave a folder of its own wherever a verb is run
+    os.environ.setdefault(
+        "HYPOTHESIS_STORAGE_DIRECTORY",
+        os.path.join(tempfile.gettempdir(), f"vidlearn-{os.getuid()}" if hasattr(os, "getuid") else "vidlearn"),
+    )
     from vidlearn.cli import verbs
 
     try:
@@ -111,7 +117,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ImportError, NotImplementedError) as error:
         if os.environ.get("VIDLEARN_TRACEBACK"):
             raise
-        print(f"vidlearn {args.verb}: {error}", file=sys.stderr)
+        said = str(error)
+        if isinstance(error, OSError) and error.filename:
+            said = f"{error.filename}: {error.strerror}"
+        print(f"vidlearn {args.verb}: {said}", file=sys.stderr)
         return 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import itertools
 import json
 import sys
@@ -192,7 +193,9 @@ def nets(args: argparse.Namespace) -> int:
             _table(("net", "input", "parameters", "MACs", "source"), rows)
         return 0
     if args.net not in zoo:
-        raise ValueError(f"net: there is no network {args.net!r}; see vidlearn nets")
+        near = difflib.get_close_matches(args.net, zoo, 3, 0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see vidlearn nets"
+        raise ValueError(f"net: there is no network {args.net!r}; {hint}")
     net = zoo[args.net]()
     if args.draw:
         import matplotlib

@@ -110,7 +110,7 @@ class Comparison:
                 _cell("{:.2g}", line.absolute), _cell("{:.2g}", line.relative),
                 _cell("{:.3g} / {:.3g} / {:.3g}", *line.ulps), f"{line.reference_milliseconds:.3g} ms",
                 _cell("{:.3g} ms", line.milliseconds), _cell("{:.3g}×", line.speed_up),
-                _cell("{:.2g} %", 100 * line.share),
+                _cell("{:.0f} %" if line.share >= 0.1 else "{:.2g} %", 100 * line.share),
             )
             for line in self.lines
         ]  # fmt: skip

@@ -160,8 +160,8 @@ class Desk:
         if shown is not verdict and shown.counterexample:
             case = shown.counterexample
             given = ", ".join(f"{name} = {text}" for name, text in case.paste().items())
-            where = f"at {case.where}: " if case.where else ""
-            findings.append({"kind": "smallest", "text": f"{given}\n{where}expected {case.expected}, got {case.got}"})
+            said = f"{case.where}: expected {case.expected}, got {case.got}".removeprefix(": ")
+            findings.append({"kind": "smallest", "text": f"{given}\n{said if case.expected else f'it {case.got}'}"})
         mistake = shown.mistake or verdict.mistake
         if mistake:
             findings.append({"kind": "looks like", "text": mistake.name})

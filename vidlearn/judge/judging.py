@@ -233,6 +233,20 @@ class _Trial:
             for name, hints, answers in listed:
                 if all(same(o, a, c, self.spec) for o, a, c in zip(outcomes, answers, self.bank.probes, strict=True)):
                     return Named(name, list(hints))
+        return self._mistake_in_a_family()
+
+    def _mistake_in_a_family(self) -> Named | None:
+        """Name the mistake that gives the answers to a family that fails, whatever else is wrong or not yet written."""
+        start = 0
+        for family, outcomes in self.outcomes.items():
+            tried = outcomes[:PROBES]
+            span = slice(start, start + len(tried))
+            start += len(tried)
+            cases = self.bank.probes[span]
+            wrong_here = any(o.answers and self.look(o, c)[1] for o, c in zip(tried, cases, strict=True))
+            for name, hints, answers in self.bank.wrong if wrong_here else ():
+                if all(same(o, a, c, self.spec) for o, a, c in zip(tried, answers[span], cases, strict=True)):
+                    return Named(f"{name} (in the cases: {family})", list(hints))
         return None
 
     def first_counterexample(self) -> Counterexample | None:

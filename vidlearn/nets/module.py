@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from vidlearn.nets.nodes import Arrangement, Conv, Layer, Linear, Node, Norm, ReLU, Residual
 
-__all__ = ["Computed", "EdgeConv3d", "build"]
+if TYPE_CHECKING:
+    from vidlearn.nets.net import Net
+
+__all__ = ["Checked", "Computed", "EdgeConv3d", "build"]
+
+
+class Checked:
+    """Runs before a network's module does: what it can't take is one sentence, as for :meth:`Net.forward`."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+        self.known: set[tuple[int, ...]] = set()
+
+    def __call__(self, module: nn.Module, given: tuple[Any, ...]) -> None:
+        """Trace each shape once."""
+        x = given[0] if given else None
+        if not isinstance(x, torch.Tensor):
+            raise TypeError(f"x: expected a tensor of shape (N, …), got {type(x).__name__}")
+        shape = tuple(map(int, x.shape[1:]))
+        if shape not in self.known:
+            self.net.check_input(x)
+            self.known.add(shape)
+        if not x.is_floating_point():
+            raise TypeError(f"x: expected floating-point numbers, got {x.dtype}; x.float() / 255 of decoded frames")
 
 
 class EdgeConv3d(nn.Conv3d):

@@ -163,6 +163,10 @@ class Net:
         ValueError, TypeError
             If a weight is missing, left over or of another shape, or a layer can't take what reaches it.
         """
+        if not isinstance(weights, Mapping):
+            raise TypeError(
+                f"weights: expected arrays by name, got {type(weights).__name__}; it is forward(x, weights)"
+            )
         backend = arrays.backend_of(x, *weights.values())
         self._check(x, weights)
 
@@ -188,7 +192,9 @@ class Net:
         """Return the ``torch.nn.Module`` of the network, with torch's own initial weights or with `weights`."""
         import importlib
 
-        module = importlib.import_module("vidlearn.nets.module").build(self.body)
+        made = importlib.import_module("vidlearn.nets.module")
+        module = made.build(self.body)
+        module.register_forward_pre_hook(made.Checked(self))
         if weights is not None:
             torch = importlib.import_module("torch")
             self.check_weights(weights)
@@ -296,11 +302,17 @@ class Net:
         located.located = True  # type: ignore[attr-defined]
         return located
 
-    def _check(self, x: Array, weights: Weights) -> None:
+    def check_input(self, x: Array) -> None:
+        """Refuse a batch that a layer can't take with the sentence that names the layer."""
         if not hasattr(x, "shape") or len(x.shape) < 2 or x.shape[0] < 1:
             got = tuple(x.shape) if hasattr(x, "shape") else type(x).__name__
             raise ValueError(f"x: expected an array of shape (N, {', '.join(map(str, self.input))}), got {got}")
-        self._trace(tuple(x.shape[1:]))
+        if len(x.shape) == len(self.input):
+            raise ValueError(f"x: expected a batch (N, …), got shape {tuple(x.shape)}; a single input is x[None]")
+        self._trace(tuple(map(int, x.shape[1:])))
+
+    def _check(self, x: Array, weights: Weights) -> None:
+        self.check_input(x)
         self.check_weights(weights)
         wanted, kind = self._kind(weights), str(x.dtype).removeprefix("torch.")
         if wanted and kind != wanted:

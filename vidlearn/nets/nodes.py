@@ -83,6 +83,14 @@ def _check_window(layer: Any, **least: int) -> None:
         object.__setattr__(layer, name, numbers)
 
 
+def _check_counts(layer: Any, *names: str) -> None:
+    """Hold numbers of channels and features to whole ones of at least 1."""
+    for name in names:
+        value = getattr(layer, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}")
+
+
 class Node:
     """A layer or an arrangement of nodes."""
 
@@ -158,8 +166,9 @@ class Conv(Layer):
     time_border: Literal["zeros", "edge"] = "zeros"
 
     def __post_init__(self) -> None:
+        _check_counts(self, "c_in", "c_out", "groups")
         _check_window(self, stride=1, padding=0, dilation=1)
-        if self.groups < 1 or self.c_in % self.groups or self.c_out % self.groups:
+        if self.c_in % self.groups or self.c_out % self.groups:
             raise ValueError(f"groups: expected a divisor of {self.c_in} and {self.c_out} channels, got {self.groups}")
         if self.time_border not in ("zeros", "edge") or (self.time_border == "edge" and len(self.kernel) == 2):
             raise ValueError(f"time_border: expected 'zeros', or 'edge' for clips, got {self.time_border!r}")
@@ -434,6 +443,9 @@ class Linear(Layer):
     n_in: int
     n_out: int
     bias: bool = True
+
+    def __post_init__(self) -> None:
+        _check_counts(self, "n_in", "n_out")
 
     def __str__(self) -> str:
         return f"Linear {self.n_in}→{self.n_out}"

@@ -91,6 +91,10 @@ def slowfast(
     """
     if depth not in BLOCKS:
         raise ValueError(f"depth: expected {' or '.join(map(str, BLOCKS))}, got {depth}")
+    if min(frames, fast_width, lateral_ratio) < 1:
+        raise ValueError(
+            f"frames, fast_width, lateral_ratio: expected at least 1 each, got {frames}, {fast_width}, {lateral_ratio}"
+        )
     if alpha < 1 or frames % alpha:
         raise ValueError(f"alpha: expected a divisor of the {frames} frames, got {alpha}")
     if lateral_kernel % 2 == 0:
@@ -140,13 +144,16 @@ def slowfast(
 
 def _weakened(weak: Weakness) -> tuple[tuple[Part, ...], int]:
     """What stands before the Fast pathway, and how many channels it leaves."""
-    return {
+    views: dict[str, tuple[tuple[Part, ...], int]] = {
         "none": ((), 3),
         "grey": ((("grey", Weak("grey")),), 1),
         "time difference": ((("difference", Weak("time difference")),), 3),
         "flow": ((("flow", Channels(3, 5)),), 2),
         "half": ((("halved", Weak("half")),), 3),
-    }[weak]
+    }
+    if weak not in views:
+        raise ValueError(f"weak: expected one of {', '.join(map(repr, views))}, got {weak!r}")
+    return views[weak]
 
 
 def slowfast_4x16_r50(classes: int = 400) -> Net:

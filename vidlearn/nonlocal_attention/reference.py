@@ -196,7 +196,7 @@ def nonlocal_block(
         Who looks at whom: all places at all moments, the places of one frame, or one place through time.
     subsample
         s: what is looked at (φ and g) is max-pooled over s × s places, not over time. That costs :math:`s^2` times
-        less and keeps an answer at every position.
+        less and keeps an answer at every position. Rows and columns beyond a multiple of s are not looked at.
 
     Returns
     -------

@@ -126,7 +126,7 @@ def _by_linspace(x: Any, alpha: int = 8, how: str = "stride") -> Any:
 
 def _nearest(right: Any, x: Any, alpha: int = 8, how: str = "stride") -> Any:
     n = x.shape[2] // alpha
-    times = np.floor(np.arange(n) * (x.shape[2] - 1) / max(n - 1, 1) + 0.5).astype(int)
+    times = np.rint(np.linspace(0, x.shape[2] - 1, n)).astype(int)
     return (x[:, :, times], x) if how == "spread" else right(x, alpha, how)
 
 

@@ -182,6 +182,11 @@ def _one_frame_of_the_tube(right: Any, x: Any, w: Any, b: Any = None) -> Any:
     return right(x, first, b)
 
 
+def _bare_reshape(right: Any, x: Any, w: Any, b: Any = None) -> Any:
+    tokens = int(np.prod([n // k for n, k in zip(x.shape[2:], w.shape[2:], strict=True)]))
+    return x.reshape(len(x), tokens, -1) @ w.reshape(len(w), -1).T + (0 if b is None else b)
+
+
 tubelet_embed = Spec(
     cases={"tubes of several frames": _tubes(st.integers(2, 3)), "tubes of one frame": _tubes(st.just(1))},
     laws=[
@@ -190,6 +195,8 @@ tubelet_embed = Spec(
         Law("without a bias, doubling the clip doubles the tokens", embedding_is_linear),
     ],
     mistakes=[
+        Mistake("one bare reshape", _bare_reshape,
+                ["Do a patch's pixels lie side by side in memory?", "Cut each axis in two, bring the parts together, then make rows of them."]),
         Mistake("tokens place by place", _place_by_place,
                 ["Which token comes after the first one?", "Its right neighbor: all of a time first, then later."]),
         Mistake("steps of one frame", lambda right, x, w, b=None: reference.tubelet_embed(
