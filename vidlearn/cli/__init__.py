@@ -74,6 +74,19 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--probe", action="store_true", help="show every attempt to get out, and what came of it")
     p.add_argument("--json", action="store_true", help="as JSON")
 
+    p = verb("similar", "list submissions that share more code than the task explains, for you to read; never a mark")
+    p.add_argument("submissions", help="a folder with one entry a student, or an archive")
+    p.add_argument(
+        "--stub", metavar="FILE", help="the exercise as handed out (.ipynb, .py): what stands in it is no copy"
+    )
+    p.add_argument(
+        "--assignment", metavar="FILE.toml", help="choose files by its id; the notebook beside it is the stub"
+    )
+    p.add_argument("--least", type=float, default=0.5, metavar="SHARE", help="of one's own code (default 0.5)")
+    p.add_argument(
+        "--out", metavar="DIR", help="write similar.html, with the shared lines side by side, and similar.json"
+    )
+
     p = verb("nets", "list the networks, or print one's layer table: shapes, receptive fields, parameters, MACs")
     p.add_argument("net", nargs="?", help="such as r3d_18; all if none is named")
     p.add_argument("--shape", type=_shape, metavar="CxTxHxW", help="of one input (default: the usual one)")

@@ -16,7 +16,7 @@ import numpy as np
 
 import vidlearn as vl
 
-__all__ = ["bench", "check", "compare", "demo", "flow", "grade", "lab", "list", "nets", "sandbox", "tables"]
+__all__ = ["bench", "check", "compare", "demo", "flow", "grade", "lab", "list", "nets", "sandbox", "similar", "tables"]
 
 
 def list(args: argparse.Namespace) -> int:  # the verb's name
@@ -245,6 +245,13 @@ def demo(args: argparse.Namespace) -> int:
     page = run(Path(args.out), progress=lambda line: print(line, flush=True))
     print(f"report: {page}")
     return 0
+
+
+def similar(args: argparse.Namespace) -> int:
+    """List pairs of submissions for a person to read."""
+    from vidlearn.grade.similarity import main
+
+    return main(args.submissions, args.stub, args.assignment, args.least, args.out)
 
 
 def lab(args: argparse.Namespace) -> int:
