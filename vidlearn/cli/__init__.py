@@ -87,6 +87,11 @@ def parser() -> argparse.ArgumentParser:
         "--out", metavar="DIR", help="write similar.html, with the shared lines side by side, and similar.json"
     )
 
+    p = verb("export", "bring marks out: Gradescope, your Canvas or Moodle file, CSV, or an SQLite gradebook")
+    from vidlearn.grade import exports
+
+    exports.add_arguments(p)
+
     p = verb("nets", "list the networks, or print one's layer table: shapes, receptive fields, parameters, MACs")
     p.add_argument("net", nargs="?", help="such as r3d_18; all if none is named")
     p.add_argument("--shape", type=_shape, metavar="CxTxHxW", help="of one input (default: the usual one)")

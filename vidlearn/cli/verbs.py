@@ -16,7 +16,21 @@ import numpy as np
 
 import vidlearn as vl
 
-__all__ = ["bench", "check", "compare", "demo", "flow", "grade", "lab", "list", "nets", "sandbox", "similar", "tables"]
+__all__ = [
+    "bench",
+    "check",
+    "compare",
+    "demo",
+    "export",
+    "flow",
+    "grade",
+    "lab",
+    "list",
+    "nets",
+    "sandbox",
+    "similar",
+    "tables",
+]
 
 
 def list(args: argparse.Namespace) -> int:  # the verb's name
@@ -171,6 +185,13 @@ def sandbox(args: argparse.Namespace) -> int:
     from vidlearn.sandbox.probe import main
 
     return main(args.probe, args.json)
+
+
+def export(args: argparse.Namespace) -> int:
+    """Bring marks out."""
+    from vidlearn.grade.exports import main
+
+    return main(args)
 
 
 def nets(args: argparse.Namespace) -> int:
