@@ -131,10 +131,10 @@ def test_moodles_worksheet_gets_the_grade_and_keeps_times_and_feedback(student):
 
 
 def test_a_file_name_that_imitates_moodles_download_marks_nobody():
-    forged = "Eve Mallory_99_assignsubmission_file_Bea Zorn_32_assignsubmission_file_"
-    filled = fill_moodle([result(forged)], MOODLE)
+    parts = ["Eve Mallory_99_assignsubmission_file_", "Bea Zorn_32_assignsubmission_file_"]
+    filled = fill_moodle([result("".join(parts)), result("".join(parts[::-1]))], MOODLE)
     assert filled.data == MOODLE
-    assert len(filled.unmatched) == 1
+    assert len(filled.unmatched) == 2
 
 
 def test_moodles_locked_grade_stays():
