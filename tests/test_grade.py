@@ -424,6 +424,7 @@ def test_a_zip_is_read_in_memory_and_hostile_names_in_it_are_left_out(tmp_path):
         "student-01": "correct",
         "student-02": "wrong",
         "student-03": "unreadable",
+        "student-04": "not run",
     }
     assert sorted(os.listdir(tmp_path)) == before
 

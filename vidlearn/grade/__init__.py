@@ -1,8 +1,8 @@
 """Grade a class: hostile code in, marks and reasons out.
 
-`grade` takes a file, a folder with one entry a student, or a zip archive, and an assignment file. Each submission
-runs in a process of its own behind `vidlearn.sandbox`; the judge, the expected values and the marks stay on this side.
-A file that cannot be used becomes a status with a sentence, never the end of the batch.
+`grade` takes a file, a folder with one entry a student, or an archive (zip, tar), also as a course system gives it, and an
+assignment file. Each submission runs in a process of its own behind `vidlearn.sandbox`; the judge, the expected values and
+the marks stay on this side. A file that cannot be used becomes a status with a sentence, never the end of the batch.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def grade(
     Parameters
     ----------
     submissions
-        A ``.py`` or ``.ipynb`` file, a folder with one entry a student, or a zip archive.
+        A ``.py`` or ``.ipynb`` file, a folder with one entry a student, or an archive (zip, tar); also a download
+        from Canvas, Moodle or Gradescope, or nbgrader's ``submitted`` folder.
     assignment
         The TOML file that says what is asked, or an `Assignment`.
     out
@@ -94,7 +95,7 @@ def grade(
         )
     say = progress or (lambda line: None)
     for name in others:
-        say(f"left out: {printable(name)} is neither a notebook nor a Python file")
+        say(f"left out: {printable(name)}")
     seed = secrets.randbits(48) if seed is None else seed
     started = time.time()
     with _unreadable_memory(), Desk(asked, seed, examples, feedback) as desk:
@@ -102,11 +103,14 @@ def grade(
         required = _required(False if trust_submissions else require_isolation, isolation, len(found), say)
         desk.sandbox.require = required  # of every single worker, not only of the one that was looked at
         # written first with nobody graded, and completed as marks come in: a run cut short says so itself
-        results = [blank(paper, asked, "not run", "grading has not come to it", isolation) for paper in found]
+        results = [
+            {**blank(paper, asked, "not run", "grading has not come to it", isolation), **paper.facts()}
+            for paper in found
+        ]
         keeper = _Keeper(out, results, asked)
         keeper.run(seed, isolation, started, finished=False)
         for i, result in _graded(desk, found, jobs):
-            results[i] = result
+            results[i] = result = {**result, **found[i].facts()}
             keeper.keep(i)
             mark = "not graded" if result["score"] is None else f"{result['score']:g}/{result['max_score']:g}"
             say(f"{result['student']}: {result['status']}, {mark}")
@@ -234,7 +238,10 @@ class _Keeper:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``vidlearn grade``."""
-    parser.add_argument("submissions", help="a .py or .ipynb file, a folder with one entry a student, or a zip archive")
+    parser.add_argument(
+        "submissions",
+        help="a .py or .ipynb file, a folder with one entry a student, an archive (zip, tar), or a course system's download",
+    )
     parser.add_argument("--assignment", required=True, metavar="FILE.toml", help="what is asked, and what it is worth")
     parser.add_argument("--out", required=True, metavar="DIR", help="where results.json and the reports go")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes to grade in (default 1)")

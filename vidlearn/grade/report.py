@@ -32,6 +32,7 @@ def page(result: dict[str, Any], title: str) -> str:
         f"<h1>{_text(title)} <span class=mark>{_mark(result)}</span></h1>",
         f"<p>{_text(result['student'])} · {_text(result['submission'])} · {_text(result['status'])}</p>",
     ]
+    parts += [f"<p>{_text(note)}.</p>" for note in result.get("notes", [])]
     for question in result["questions"]:
         parts.append(
             f"<h2><code>{_text(question['operation'])}</code> · {_text(question['status'])} "

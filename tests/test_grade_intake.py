@@ -1,0 +1,479 @@
+"""Intake: any folder, archive or course system's download becomes one paper a student, and nothing in it does harm."""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import os
+import tarfile
+import zipfile
+
+import pytest
+
+from vidlearn.grade import Assignment, grade
+from vidlearn.grade import intake as intaking
+from vidlearn.grade.intake import papers
+
+ID = "01_test"
+SOURCE = b"def normal_flow(Ix, Iy, It): pass\n"
+TOML = {"assignment": {"id": ID}, "question": [{"operation": "flow.normal_flow", "points": 10}]}
+
+
+def notebook(*cells):
+    full = [{"cell_type": "code", "metadata": {}, "outputs": [], "source": source} for source in cells]
+    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": full}).encode()
+
+
+def lay(top, files):
+    """Write files by name."""
+    for name, raw in files.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_bytes(raw)
+    return top
+
+
+def zipped(files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, raw in files.items():
+            archive.writestr(name, raw)
+    return buffer.getvalue()
+
+
+def member(name, raw=SOURCE, **fields):
+    info = tarfile.TarInfo(name)
+    info.size = len(raw)
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info, raw
+
+
+def tarred(members):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for info, raw in members:
+            archive.addfile(info, io.BytesIO(raw))
+    return buffer.getvalue()
+
+
+def as_tar(files):
+    return tarred([member(name, raw) for name, raw in files.items()])
+
+
+def by_student(found):
+    return {paper.student: paper for paper in found}
+
+
+def take(path):
+    found, _ = papers(path, ID)
+    return by_student(found)
+
+
+CONTAINERS = {
+    "folder": None,
+    ".zip": zipped,
+    ".tar": as_tar,
+    ".tar.gz": lambda files: gzip.compress(as_tar(files)),
+    ".tgz": lambda files: gzip.compress(as_tar(files)),
+    ".tar.xz": lambda files: lzma.compress(as_tar(files)),
+    ".tar.bz2": lambda files: bz2.compress(as_tar(files)),
+}
+
+
+@pytest.fixture(params=CONTAINERS)
+def packed(request, tmp_path):
+    """The same files as a folder and in each kind of archive."""
+
+    def pack(files):
+        if request.param == "folder":
+            return lay(tmp_path / "class", files)
+        path = tmp_path / f"class{request.param}"
+        path.write_bytes(CONTAINERS[request.param](files))
+        return path
+
+    return pack
+
+
+# ------------------------------------------------------------------ layouts, in every container
+
+
+def test_a_plain_class_is_read_from_any_container(packed):
+    found = take(packed({"anna/01_test.ipynb": notebook("x = 1"), "anna/notes.py": b"", "ben.py": SOURCE}))
+    assert {name: (p.source, p.suffix, p.problem) for name, p in found.items()} == {
+        "anna": (notebook("x = 1"), ".ipynb", ""),
+        "ben": (SOURCE, ".py", ""),
+    }
+
+
+def test_canvas_names_give_student_id_lateness_and_the_newest_attempt(packed):
+    found = take(
+        packed(
+            {
+                "anna_101_9001_01_test.ipynb": notebook("first"),
+                "anna_101_9020_01_test-1.ipynb": notebook("second"),
+                "ben_LATE_102_9003_01_test.py": SOURCE,
+                "chris_103_text.html": b"<p>sorry</p>",
+                "LATE_anon_x7Qz1_9004_01_test.py": SOURCE,
+            }
+        )
+    )
+    assert {name: p.id for name, p in found.items()} == {
+        "anna": "101", "ben": "102", "chris": "103", "anon_x7Qz1": "x7Qz1",
+    }  # fmt: skip
+    assert found["anna"].source == notebook("second")
+    assert found["anna"].submission == "anna_101_9020_01_test-1.ipynb"
+    assert any("2 attempts" in note and "newest" in note for note in found["anna"].notes)
+    assert found["ben"].source == SOURCE and found["ben"].notes == ("handed in late, says Canvas",)
+    assert found["anon_x7Qz1"].notes == ("handed in late, says Canvas",)
+    assert "no notebook and no Python file" in found["chris"].problem
+
+
+def test_moodle_folders_give_name_and_participant(packed):
+    found = take(
+        packed(
+            {
+                "Anna Ö_12345_assignsubmission_file_/sub/01_test.py": SOURCE,
+                "Anna Ö_12345_assignsubmission_onlinetext_/onlinetext.html": b"hello",
+                "Ben B_12346_assignsubmission_file_/report.pdf": b"%PDF",
+                "Namesake_7_assignsubmission_file_/a.py": b"a = 1",
+                "Namesake_8_assignsubmission_file_/a.py": b"a = 2",
+            }
+        )
+    )
+    assert (found["Anna Ö"].id, found["Anna Ö"].source) == ("12345", SOURCE)
+    assert found["Ben B"].id == "12346" and "report.pdf" in found["Ben B"].problem
+    assert {p.source for name, p in found.items() if "Namesake" in name} == {b"a = 1", b"a = 2"}
+    assert {"Namesake (7)", "Namesake (8)"} <= set(found)
+
+
+def test_moodle_without_folders_is_known_too(packed):
+    found = take(
+        packed(
+            {
+                "Anna A_12345_assignsubmission_file_01_test.py": SOURCE,
+                "Ben B_12346_assignsubmission_file_other.py": b"b = 1",
+            }
+        )
+    )
+    assert {name: (p.id, p.source) for name, p in found.items()} == {
+        "Anna A": ("12345", SOURCE),
+        "Ben B": ("12346", b"b = 1"),
+    }
+
+
+GRADESCOPE = """---
+submission_11:
+  :submitters:
+  - :name: Anna A
+    :sid: '0101'
+    :email: anna@example.org
+  :created_at: 2024-05-01 10:00:00.123456789 Z
+  :score: 1.0
+  :results:
+    output: |
+      \u2028submission_12:\u2028  :submitters:\u2028  - :name: Forged\u2028
+submission_12:
+  :submitters:
+  - :name: Anna A
+    :sid: '0101'
+    :email: anna@example.org
+  :created_at: 2024-04-30 10:00:00 Z
+submission_13:
+  :submitters:
+  - :name: "Ben \\"B\\""
+    :sid: '0102'
+    :email: ben@example.org
+  - :name: O'Chris
+    :sid:
+    :email: chris@example.org
+  :created_at: &1 2024-05-01 09:00:00 Z
+"""
+
+
+def test_gradescope_takes_people_and_times_from_its_metadata(packed):
+    found = take(
+        packed(
+            {
+                "assignment_5_export/submission_metadata.yml": GRADESCOPE.encode(),
+                "assignment_5_export/submission_11/01_test.py": b"newer = 1",
+                "assignment_5_export/submission_12/01_test.py": b"older = 1",
+                "assignment_5_export/submission_13/01_test.py": b"together = 1",
+                "assignment_5_export/submission_14/01_test.py": b"unknown = 1",
+            }
+        )
+    )
+    assert {name: (p.id, p.source) for name, p in found.items()} == {
+        "Anna A": ("0101", b"newer = 1"),
+        'Ben "B"': ("0102", b"together = 1"),
+        "O'Chris": ("chris@example.org", b"together = 1"),
+        "submission_14": ("", b"unknown = 1"),
+    }
+    assert "2 attempts; the newest was graded, in submission_11" in found["Anna A"].notes[0]
+    assert found["O'Chris"].notes == ('handed in together with Ben "B"',)
+    assert "says nothing about submission_14" in found["submission_14"].notes[0]
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xfe\x00", b"- [1, 2", b"submission_11: {a: [b", b"\0" * 1000])
+def test_damaged_gradescope_metadata_costs_nobody_the_grade(tmp_path, raw):
+    found = take(lay(tmp_path, {"submission_metadata.yml": raw, "submission_11/a.py": SOURCE}))
+    assert found["submission_11"].source == SOURCE and found["submission_11"].notes
+
+
+def test_nbgrader_takes_the_assignment_s_folder_and_nothing_else_of_the_course(packed):
+    path = packed(
+        {
+            "submitted/anna/01_test/problem1.ipynb": notebook("x = 1"),
+            "submitted/anna/01_test/timestamp.txt": b"2024-05-01 10:00:00.0 UTC",
+            "submitted/anna/ps9/problem1.ipynb": notebook("other"),
+            "submitted/ben/ps9/problem1.ipynb": notebook("other"),
+            "release/01_test/problem1.ipynb": notebook("the empty exercise"),
+            "autograded/anna/01_test/problem1.ipynb": notebook("changed"),
+        }
+    )
+    found, others = papers(path, ID)
+    found = by_student(found)
+    assert set(found) == {"anna", "ben"}
+    assert found["anna"].source == notebook("x = 1") and found["anna"].id == "anna"
+    assert found["anna"].submission == "anna/01_test/problem1.ipynb"
+    assert found["ben"].problem == "no folder named 01_test; there is ps9"
+    assert any("autograded" in other for other in others) and any("release" in other for other in others)
+
+
+def test_nbgrader_s_submitted_folder_may_be_given_itself(tmp_path):
+    lay(tmp_path, {"submitted/anna/01_test/p.ipynb": notebook("x = 1")})
+    assert take(tmp_path / "submitted")["anna"].source == notebook("x = 1")
+
+
+def test_an_id_is_found_whatever_stands_between_its_words(tmp_path):
+    lay(
+        tmp_path,
+        {"anna/01 Test (final).py": SOURCE, "anna/scratch.py": b"", "ben/01_test.py": b"", "ben/01-test.py": b""},
+    )
+    found = take(tmp_path)
+    assert found["anna"].source == SOURCE
+    assert found["ben"].status == "not run" and "several files could be" in found["ben"].problem
+
+
+def test_a_student_s_own_archive_is_opened_once_and_no_deeper(tmp_path):
+    files = {"work/01_test.py": SOURCE, "work/data.csv": b"1"}
+    lay(
+        tmp_path,
+        {
+            "anna.zip": zipped(files),
+            "ben/mine.tar.gz": gzip.compress(as_tar(files)),
+            "chris.zip": zipped({"again.zip": zipped(files)}),
+            "dora.zip": b"not a zip",
+            "emil_55_66_x.tgz": b"",
+        },
+    )
+    found = take(tmp_path)
+    assert found["anna"].source == found["ben"].source == SOURCE
+    assert "again.zip" in found["chris"].problem and not found["chris"].source
+    assert found["dora"].status == "unreadable" and "cannot be read as an archive" in found["dora"].problem
+    assert found["emil_55_66_x"].status == "unreadable"
+
+
+# ------------------------------------------------------------------ hostile archives
+
+
+def everything(tmp_path):
+    return sorted(str(path) for path in tmp_path.rglob("*"))
+
+
+def test_a_hostile_tar_gives_a_sentence_each_and_writes_nothing(tmp_path):
+    path = tmp_path / "class.tar"
+    path.write_bytes(
+        tarred(
+            [
+                member("class/anna/01_test.py"),
+                member("class/../../escaped.py"),
+                member("/etc/absolute.py"),
+                member("C:\\windows.py"),
+                member("class/link.py", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+                member("class/hard.py", b"", type=tarfile.LNKTYPE, linkname="class/anna/01_test.py"),
+                member("class/device.py", b"", type=tarfile.CHRTYPE, devmajor=1, devminor=5),
+                member("class/fifo.py", b"", type=tarfile.FIFOTYPE),
+                member("class/big.py", b"#" * (17 << 20)),
+                member("class/" + "d/" * 50 + "deep.py"),
+                member("class/\x1b[2J\u202eodd.py"),
+                member("class/ben/a.py", b"", type=tarfile.SYMTYPE, linkname="../anna/01_test.py"),
+                member("class/ben/b.py"),
+            ]
+        )
+    )
+    before = everything(tmp_path)
+    found, others = papers(path, ID)
+    assert everything(tmp_path) == before
+    found = by_student(found)
+    assert found["anna"].source == SOURCE
+    assert found["ben"].source == SOURCE and "a.py: a link" in found["ben"].notes[0]
+    for name, reason in {
+        "link": "a link",
+        "hard": "a link",
+        "device": "device",
+        "fifo": "device",
+        "big": "16 MiB",
+    }.items():
+        assert reason in found[name].problem and found[name].source == b"", name
+    odd = next(paper for name, paper in found.items() if "odd" in name)
+    assert odd.student.isprintable() and odd.source == SOURCE
+    assert len(found) == 8
+    for lost in ("escaped.py", "absolute.py", "windows.py"):
+        assert any(lost in other and "leads out" in other for other in others)
+    assert any("no file should have" in other for other in others)
+
+
+def test_a_sparse_file_in_a_tar_is_refused(tmp_path):
+    header = tarfile.TarInfo("anna.py")
+    header.pax_headers = {
+        "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "anna.py", "GNU.sparse.realsize": str(1 << 40),
+    }  # fmt: skip
+    body = b"1\n0\n1\n".ljust(512, b"\0") + b"#".ljust(512, b"\0")
+    header.size = len(body)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(header, io.BytesIO(body))
+        archive.addfile(*[item if i == 0 else io.BytesIO(item) for i, item in enumerate(member("ben.py"))])
+    (tmp_path / "class.tar").write_bytes(buffer.getvalue())
+    found = take(tmp_path / "class.tar")
+    assert "sparse" in found["anna"].problem and found["ben"].source == SOURCE
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tar.xz", ".tar.bz2"])
+def test_a_bomb_is_cut_and_what_comes_before_it_is_graded(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(intaking, "MAX_INFLATED", 4 << 20)
+    path = tmp_path / f"class{suffix}"
+    path.write_bytes(CONTAINERS[suffix]({"anna.py": SOURCE, "bomb.bin": b"\0" * (9 << 20), "zoe.py": SOURCE}))
+    found = take(path)
+    assert found["anna"].source == SOURCE and "zoe" not in found
+    rest = found[f"(the rest of class{suffix})"]
+    assert rest.status == "not run" and "damaged or too large" in rest.problem
+
+
+def test_a_zip_entry_that_inflates_without_end_is_that_student_s_problem(tmp_path):
+    files = {"anna.py": SOURCE, "bomb.py": b"\0" * (40 << 20)}
+    lay(
+        tmp_path,
+        {"class.zip": zipped(files), "in/ben.zip": zipped({"01_test.py": b"\0" * (40 << 20)}), "in/eve.py": SOURCE},
+    )
+    found = take(tmp_path / "class.zip")
+    assert found["anna"].source == SOURCE
+    assert found["bomb"].status == "unreadable" and "16 MiB" in found["bomb"].problem
+    found = take(tmp_path / "in")
+    assert found["ben"].status == "unreadable" and found["eve"].source == SOURCE
+
+
+@pytest.mark.parametrize("kind", ["folder", ".zip", ".tar.gz"])
+def test_more_entries_than_anyone_needs_are_cut_and_said(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(intaking, "MAX_ENTRIES", 5)
+    files = {f"student-{i:02}.py": SOURCE for i in range(9)}
+    path = lay(tmp_path / "class", files) if kind == "folder" else tmp_path / f"class{kind}"
+    if kind != "folder":
+        path.write_bytes(CONTAINERS[kind](files))
+    found = take(path)
+    assert len(found) == 6 and "more than 5 entries" in found[f"(the rest of {path.name})"].problem
+
+
+def test_a_student_s_archive_of_thousands_of_files_stops_nobody(tmp_path):
+    many = {f"{i}.txt": b"" for i in range(intaking.MAX_NESTED_ENTRIES + 5)}
+    lay(tmp_path, {"anna.zip": zipped({"01_test.py": SOURCE, **many}), "ben.py": SOURCE})
+    found = take(tmp_path)
+    assert found["anna"].source == SOURCE and "more than" in found["anna"].notes[0]
+    assert found["ben"].source == SOURCE
+
+
+@pytest.mark.parametrize("keep", [700, 1500, 2600])
+def test_a_tar_that_was_cut_off_gives_what_is_whole_and_says_so(tmp_path, keep):
+    raw = as_tar({"anna.py": SOURCE, "ben.py": SOURCE * 20, "chris.py": SOURCE})
+    (tmp_path / "class.tar").write_bytes(raw[:keep])
+    found = take(tmp_path / "class.tar")
+    assert all(paper.source or paper.problem for paper in found.values())
+    assert "damaged" in found["(the rest of class.tar)"].problem
+
+
+@pytest.mark.parametrize("name", ["class.zip", "class.tar", "class.tar.gz", "class.tgz", "class.tar.xz"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"PK\x03\x04", b"\x1f\x8b\x08", os.urandom(4000)], ids=["empty", "zip", "gzip", "noise"]
+)
+def test_what_is_no_archive_at_all_is_one_clear_sentence(tmp_path, name, raw):
+    (tmp_path / name).write_bytes(raw)
+    try:
+        found, _ = papers(tmp_path / name, ID)
+    except ValueError as error:
+        assert "cannot be read as an archive" in str(error) and "\n" not in str(error)
+    else:
+        assert found == [] or all(paper.problem for paper in found)
+
+
+def test_damage_at_any_byte_never_escapes_as_another_exception(tmp_path):
+    files = {"anna/01_test.py": SOURCE, "ben.ipynb": notebook("x = 1")}
+    for suffix in (".zip", ".tar", ".tar.gz", ".tar.xz"):
+        raw = CONTAINERS[suffix](files)
+        for at in range(0, len(raw), max(1, len(raw) // 60)):
+            damaged = bytearray(raw)
+            damaged[at] ^= 0xFF
+            path = tmp_path / f"class{suffix}"
+            path.write_bytes(damaged)
+            try:
+                papers(path, ID)
+            except ValueError as error:
+                assert "cannot be read as an archive" in str(error)
+
+
+def test_an_encrypted_entry_is_unreadable_with_a_sentence(tmp_path):
+    raw = bytearray(zipped({"anna.py": SOURCE}))
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        raw[raw.index(signature) + offset] |= 1
+    (tmp_path / "class.zip").write_bytes(raw)
+    paper = take(tmp_path / "class.zip")["anna"]
+    assert paper.status == "unreadable" and "password" in paper.problem
+
+
+def test_links_in_a_folder_are_not_followed(tmp_path):
+    lay(tmp_path, {"secret/01_test.py": b"secret = 1", "in/ben.py": SOURCE})
+    (tmp_path / "in" / "anna").symlink_to(tmp_path / "secret")
+    (tmp_path / "in" / "chris.py").symlink_to(tmp_path / "secret" / "01_test.py")
+    (tmp_path / "in" / "dora").mkdir()
+    (tmp_path / "in" / "dora" / "01_test.py").symlink_to(tmp_path / "secret" / "01_test.py")
+    os.mkfifo(tmp_path / "in" / "emil.py")
+    found = take(tmp_path / "in")
+    for name in ("anna", "chris", "dora"):
+        assert "link" in found[name].problem and found[name].source == b"", name
+    assert "not a plain file" in found["emil"].problem
+    assert found["ben"].source == SOURCE
+
+
+# ------------------------------------------------------------------ to the results
+
+
+def test_id_and_notes_reach_the_results_and_the_report(tmp_path):
+    right = "import numpy as np\ndef normal_flow(Ix, Iy, It): return np.zeros(Ix.shape + (2,))\n"
+    lay(
+        tmp_path / "in",
+        {
+            "anna_LATE_101_9001_01_test.ipynb": notebook(right, "x = 1", "x = 1"),
+            "ben_102_9002_01_test.ipynb": notebook(right)[:-30],
+            "chris_103_9003_01_test.py": "größe = 1".encode("utf-16"),
+            "dora_104_9004_01_test.ipynb": b'["not a notebook"]',
+            "emil_105_9005_other.ipynb": notebook("def something_else(): pass"),
+            "<b>eve_106_9006_holiday.jpg": b"\xff\xd8",
+        },
+    )
+    results = grade(
+        tmp_path / "in", Assignment.from_dict(TOML), tmp_path / "out", seed=1, examples=3, trust_submissions=True
+    )
+    status = {result["student"]: result["status"] for result in results}
+    assert status == {
+        "anna": "wrong", "ben": "unreadable", "chris": "unreadable", "dora": "unreadable", "emil": "not attempted",
+        "<b>eve": "not run",
+    }  # fmt: skip
+    assert [result["student_id"] for result in results] == ["106", "101", "102", "103", "104", "105"]
+    anna = next(result for result in results if result["student"] == "anna")
+    assert anna["notes"][0] == "handed in late, says Canvas" and "more than once" in anna["notes"][1]
+    page = (tmp_path / "out" / "reports" / "anna.html").read_text()
+    assert "handed in late, says Canvas." in page
+    assert not any("<b>eve" in path.read_text() for path in (tmp_path / "out" / "reports").glob("*.html"))
+    for result in results:
+        if result["status"] in ("unreadable", "not run", "not attempted"):
+            assert result["questions"][0]["findings"][0]["text"], result
