@@ -155,6 +155,12 @@ class Disguise(ast.NodeTransformer):
     def visit_Constant(self, node):
         return ast.Constant(node.value + 1) if type(node.value) is int else node
 
+    def visit_Assign(self, node):
+        self.generic_visit(node)
+        (target,) = node.targets
+        simple = isinstance(target, ast.Name)
+        return ast.AnnAssign(target, ast.Constant("float"), node.value, 1) if simple else node
+
     def visit_FunctionDef(self, node):
         self.generic_visit(node)
         node.name = self.other(node.name)
@@ -257,10 +263,11 @@ def test_a_few_lines_are_no_evidence(tmp_path):
 
 
 def test_swapped_roles_of_names_are_another_program(tmp_path):
-    body = "def f(a, b):\n" + "".join(f"    {x} = {x} * {y} + {y} ** {z}\n" for x, y, z in ("aba", "bab", "aab") * 6)
-    swapped = "def f(a, b):\n" + "".join(f"    {x} = {y} * {x} + {z} ** {x}\n" for x, y, z in ("aba", "bab", "abb") * 6)
-    result = similar(handed_in(tmp_path / "in", ann=body, bob=swapped))
-    assert result["pairs"] == []
+    steps = "+-*/|&^%"
+    one = "def f(a, b):\n" + "".join(f"    a = a {x} b {y} a\n" for x in steps for y in steps[:3])
+    two = "def f(a, b):\n" + "".join(f"    a = b {x} b {y} b\n" for x in steps for y in steps[:3])
+    assert similar(handed_in(tmp_path / "same", ann=one, bob=one))["pairs"]
+    assert not similar(handed_in(tmp_path / "in", ann=one, bob=two))["pairs"]
 
 
 HOSTILE = {
