@@ -373,7 +373,8 @@ def test_what_can_not_be_inflated_is_refused():
 def test_an_impossible_shape_names_the_layer_and_what_it_got(shape, says):
     with pytest.raises(ValueError, match=says):
         TINY.rows(shape)
-    with pytest.raises(ValueError, match=says):
+    no_batch = "a single input is" if len(shape) < 4 else says  # which is what such a shape looks like here
+    with pytest.raises(ValueError, match=no_batch):
         TINY.forward(np.zeros((1, *shape)), lively(TINY))
 
 
@@ -531,7 +532,7 @@ def test_a_batch_too_large_for_the_kernels_grid_goes_another_way(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "error", "sentence"),
     [
-        (torch.rand(1, 3, 2, 48, 48), ValueError, r"^timesformer: model \(Positions\): expected 8 tokens"),
+        (torch.rand(1, 3, 2, 48, 48), ValueError, r"^timesformer: model.*: expected a grid of 2×2×2 patches.*, got 2×3×3"),
         (torch.rand(3, 2, 32, 32), ValueError, r"^x: expected a batch .* x\[None\]"),
         (torch.zeros(1, 3, 2, 32, 32, dtype=torch.uint8), TypeError, r"^x: expected floating-point numbers"),
         ([1], TypeError, r"^x: expected a tensor of shape \(N, …\), got list"),

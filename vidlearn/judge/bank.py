@@ -31,6 +31,16 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Known:
+    """A mistake that has a name: how to run it, and what it answers to the probes."""
+
+    name: str
+    hints: tuple[str, ...]
+    runner: Runner
+    answers: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True)
 class Bank:
     """Cases by family and inputs by law, for one operation, seed and precision.
 
@@ -58,32 +68,27 @@ class Bank:
         return [case for cases in self.families.values() for case in cases[:PROBES]]
 
     @cached_property
-    def wrong(self) -> list[tuple[str, Sequence[str], list[Outcome]]]:
-        """Each mistake's name, hints and answers to the probes."""
-        return [(m.name, m.hints, self.answers_of(m.wrong)) for m in self.operation.spec.mistakes]
+    def wrong(self) -> list[Known]:
+        """Each mistake, with its answers to the probes."""
+        return [self._known(m.name, m.hints, m.wrong) for m in self.operation.spec.mistakes]
 
     @cached_property
-    def wrong_pairs(self) -> list[tuple[str, Sequence[str], list[Outcome]]]:
-        """The same for two mistakes at once."""
-        pairs: list[tuple[str, Sequence[str], list[Outcome]]] = []
-        for i, a in enumerate(self.operation.spec.mistakes):
-            for b in self.operation.spec.mistakes[i + 1 :]:
-                for outer, inner in ((a, b), (b, a)):
-                    pairs.append(
-                        (
-                            f"{a.name}; and {b.name}",
-                            [*a.hints[:1], *b.hints[:1]],
-                            self.answers_of(outer.wrong, inner.wrong),
-                        )
-                    )
-        return pairs
+    def wrong_pairs(self) -> list[Known]:
+        """The same for two mistakes at once, either inside the other."""
+        mistakes = self.operation.spec.mistakes
+        return [
+            self._known(f"{a.name}; and {b.name}", [*a.hints[:1], *b.hints[:1]], outer.wrong, inner.wrong)
+            for i, a in enumerate(mistakes)
+            for b in mistakes[i + 1 :]
+            for outer, inner in ((a, b), (b, a))
+        ]
 
-    def answers_of(self, wrong: Any, inner: Any = None) -> list[Outcome]:
+    def _known(self, name: str, hints: Sequence[str], wrong: Any, inner: Any = None) -> Known:
         """Run a mistake (inside which another may stand in for the right implementation) on the probes."""
         right = self.operation.reference
         base = (lambda *a, **k: inner(right, *a, **k)) if inner else right
         runner = Runner(lambda *a, **k: wrong(base, *a, **k), self.operation.signature)
-        return [runner(case.inputs) for case in self.probes]
+        return Known(name, tuple(hints), runner, tuple(runner(case.inputs) for case in self.probes))
 
     def case(self, inputs: dict[str, Any]) -> Case:
         """Evaluate the reference on one input."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vidlearn.judge.bank import PROBES, Bank, Case, rounded
+from vidlearn.judge.bank import PROBES, Bank, Case, Known, rounded
 from vidlearn.judge.candidate import FormError, Outcome, Runner, Stopped
 from vidlearn.judge.comparing import Difference, first_difference, form_problem, same
 from vidlearn.judge.drawing import shrink as smallest_of
@@ -178,11 +178,11 @@ class _Trial:
                 break
         self.rows.append(row)
 
-    def _breaks(self, law: Law, inputs: dict[str, Any]) -> Difference | None:
-        """Return how the law breaks on this input, or None."""
+    def _breaks(self, law: Law, inputs: dict[str, Any], runner: Runner | None = None) -> Difference | None:
+        """Return how the law breaks on this input for the candidate (or another), or None."""
         try:
             with np.errstate(all="ignore"):
-                said = law.holds(self.runner.as_function, **inputs)
+                said = law.holds((runner or self.runner).as_function, **inputs)
         except FormError as error:
             return Difference("", "", str(error))
         except Stopped:
@@ -230,9 +230,10 @@ class _Trial:
                 if not any(o.answers for o in outcomes):
                     return None
                 listed = self.bank.wrong_pairs
-            for name, hints, answers in listed:
-                if all(same(o, a, c, self.spec) for o, a, c in zip(outcomes, answers, self.bank.probes, strict=True)):
-                    return Named(name, list(hints))
+            for known in listed:
+                answers = zip(outcomes, known.answers, self.bank.probes, strict=True)
+                if all(same(o, a, c, self.spec) for o, a, c in answers) and self._explained_by(known):
+                    return Named(known.name, list(known.hints))
         return self._mistake_in_a_family()
 
     def _mistake_in_a_family(self) -> Named | None:
@@ -244,10 +245,23 @@ class _Trial:
             start += len(tried)
             cases = self.bank.probes[span]
             wrong_here = any(o.answers and self.look(o, c)[1] for o, c in zip(tried, cases, strict=True))
-            for name, hints, answers in self.bank.wrong if wrong_here else ():
-                if all(same(o, a, c, self.spec) for o, a, c in zip(tried, answers[span], cases, strict=True)):
-                    return Named(f"{name} (in the cases: {family})", list(hints))
+            for known in self.bank.wrong if wrong_here else ():
+                answers = zip(tried, known.answers[span], cases, strict=True)
+                if all(same(o, a, c, self.spec) for o, a, c in answers) and self._explained_by(known, family):
+                    return Named(f"{known.name} (in the cases: {family})", list(known.hints))
         return None
+
+    def _explained_by(self, known: Known, family: str = "") -> bool:
+        """Whether a mistake fails where the candidate does: on few probes two mistakes, or one and none, may agree."""
+        cases = [(row, case) for row, case, law, *_ in self.failures if row.kind == "case" and case and law is None]
+        for row, case in cases:
+            if row.name == (family or row.name):
+                at = next(i for i, each in enumerate(self.bank.families[row.name]) if each is case)
+                theirs = known.runner(case.inputs)
+                if not self.look(theirs, case)[1] or not same(self.outcomes[row.name][at], theirs, case, self.spec):
+                    return False
+        laws = [] if cases else [(law, inputs) for _, _, law, inputs, _ in self.failures if law is not None]
+        return all(self._breaks(law, inputs, known.runner) for law, inputs in laws)
 
     def first_counterexample(self) -> Counterexample | None:
         if not self.failures:

@@ -292,6 +292,7 @@ class Worker:
     @property
     def output(self) -> str:
         """What was printed so far, cut after 64 KiB, with control characters taken out."""
+        self._empty()
         text = self._kept.decode("utf-8", "replace")
         text = "".join(c for c in text if c.isprintable() or c in "\n\t")
         left = self._printed - len(self._kept)
@@ -400,15 +401,19 @@ class Worker:
         self._printed += len(piece)
         self._kept += piece[: max(0, KEEP_OUTPUT - len(self._kept))]
 
-    def _end(self, status: str, sentence: str) -> Stopped:
-        """Kill the worker and keep the reason: every later question gets the same answer."""
-        for _ in range(16):  # what was printed last may say why
+    def _empty(self) -> None:
+        """Take what is in the pipe of printed text by now, and wait for nothing."""
+        for _ in range(16):
             try:
                 if not select.select([self._output], [], [], 0)[0]:
                     break
                 self._drain()
             except (OSError, KeyError, ValueError):
                 break
+
+    def _end(self, status: str, sentence: str) -> Stopped:
+        """Kill the worker and keep the reason: every later question gets the same answer."""
+        self._empty()  # what was printed last may say why
         self.dead = Stopped(status, sentence)
         self.close()
         return self.dead
