@@ -73,6 +73,20 @@ def test_an_id_counts_before_a_login_and_a_login_before_a_name():
     assert b"Ana,2,bea,A,4.50\n" in fill_canvas([result("bea")], book).data
 
 
+def test_the_course_systems_id_counts_and_a_shown_name_is_no_id():
+    assert b'hi""",4.50' in fill_canvas([result("ferroana", student_id="1001")], CANVAS, "Exercise 01").data
+    assert b'hi""",4.50' in fill_canvas([result("1002", student_id="1001")], CANVAS, "Exercise 01").data
+    assert b'hi""",4.50' in fill_canvas([result("bea", student_id="ana@x.edu")], CANVAS, "Exercise 01").data
+    assert fill_canvas([result("bea", student_id="99")], CANVAS, "Exercise 01").data == CANVAS
+    assert b'hi""",4.50' in fill_canvas([result("Ana Ferro", student_id="99")], CANVAS, "Exercise 01").data
+
+
+def test_an_id_of_another_system_that_is_someone_elses_here_marks_nobody():
+    filled = fill_canvas([result("Bea Zorn", student_id="1001")], CANVAS, "Exercise 01")
+    assert filled.data == CANVAS
+    assert filled.unmatched == ["Bea Zorn: several students of the gradebook fit"]
+
+
 def test_two_submissions_for_one_student_write_nothing():
     filled = fill_canvas([result("1001", 5), result("Ana Ferro", 1)], CANVAS, "Exercise 01")
     assert filled.data == CANVAS

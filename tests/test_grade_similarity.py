@@ -311,6 +311,14 @@ def test_hostile_files_are_named_with_a_reason_and_the_rest_is_compared(tmp_path
     assert f"at most {MAX_SOURCE:,}" in reasons["huge"]
 
 
+def test_a_copy_as_long_as_a_book_makes_no_page_as_long(tmp_path):
+    row = "".join(f" {x} a {y} b" for x in "+-*/|&^%@" for y in "+-*/|&^%@")
+    text = "x = (a" + row * 100 + ")\n" + "".join(f"y = a{row[:60]} + {n}\n" for n in range(1000))
+    result = similar(handed_in(tmp_path / "in", ann=text, bob=text), out=tmp_path / "out")
+    assert len(result["pairs"]) == 1
+    assert (tmp_path / "out" / "similar.html").stat().st_size < len(text)
+
+
 def test_no_submission_is_run(tmp_path):
     trap = f"open({str(tmp_path / 'ran')!r}, 'w')\n"
     similar(handed_in(tmp_path / "in", ann=trap + STYLES["textbook"], bob=trap + STYLES["textbook"]))

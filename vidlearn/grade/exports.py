@@ -441,12 +441,16 @@ def _keys(
 
 
 def _claims(result: dict[str, Any], download: Callable[[str], tuple[str, str]]) -> _Keys:
-    """What a submission's student may go by."""
-    student = str(result["student"]).strip()
-    number, name = download(student)
+    """What a submission's student may go by.
+
+    Where a course system gave an id, ``student`` is a name that it shows, and perhaps the student's own choice: no id.
+    """
+    student, known = str(result["student"]).strip(), str(result.get("student_id") or "").strip()
+    number, name = ("", "") if known else download(student)
+    own = known or student
     return (
-        {student, number, str(result.get("student_id") or "")} - {""},
-        {str(text or "").casefold() for text in (student, result.get("login"), result.get("email"))} - {""},
+        {own, number} - {""},
+        {str(text or "").casefold() for text in (own, result.get("login"), result.get("email"))} - {""},
         {_name(str(text or "")) for text in (student, name, result.get("name"))} - {""},
     )
 
@@ -482,13 +486,14 @@ def _fill(
     held: Callable[[list[_Cell]], str],
 ) -> Filled:
     """Match every submission to at most one row, then write the marks of those that alone match theirs."""
-    places, filled = [], Filled(b"", 0)
-    for own_claims in claims:
-        fits: list[int] = []
-        for level, claim in enumerate(own_claims):
-            fits = [i for i, own in enumerate(keys) if own[level] & claim]
-            if fits:
-                break
+    places: list[list[int]] = []
+    filled = Filled(b"", 0)
+    for result, claim in zip(results, claims, strict=True):
+        levels = ([i for i, own in enumerate(keys) if own[level] & claim[level]] for level in range(3))
+        by_id, by_login, by_name = levels
+        fits = by_id or by_login or by_name
+        if result.get("student_id") and by_name and not set(fits) & set(by_name):
+            fits = fits + by_name  # the id may be another system's: it is one student's here, the name another's
         places.append(fits)
     taken = Counter(fits[0] for fits in places if len(fits) == 1)
     changes: dict[int, tuple[_Cell, str]] = {}

@@ -31,6 +31,7 @@ COMMON = 0.25  #: what this share of a class wrote is nobody's idea …
 FEWEST_COMMON = 6  #: … but in a small class a few who copy are not "the class"
 EVIDENCE = 8  #: fewer fingerprints than this say nothing, whatever their share
 MAX_SOURCE = 256 << 10  #: characters of code that are parsed; stored outputs don't count
+MAX_LINES, MAX_WIDTH = 400, 300  #: lines of a function that are shown, and characters of a line
 MAX_PAIRS = 200  #: pairs shown with their lines: no person reads more
 
 _BUILTINS = frozenset(dir(builtins))
@@ -398,7 +399,7 @@ def _side(unit: _Unit, shared: set[bytes]) -> dict[str, Any]:
     lines = {line for mark, first, last in unit.prints if mark in shared for line in range(first, last + 1)}
     return {
         "name": printable(unit.name), "place": unit.place, "first": unit.first,
-        "shared": sorted(lines), "text": [printable(line.expandtabs(4)) for line in unit.lines],
+        "shared": sorted(lines), "text": [printable(line[:MAX_WIDTH].expandtabs(4)) for line in unit.lines[:MAX_LINES]],
     }  # fmt: skip
 
 
