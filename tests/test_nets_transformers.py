@@ -254,13 +254,13 @@ def test_half_precision_goes_through(net):
         (lambda: nets.vtn(size=24), "size: expected a multiple of the patch's 16, got 24"),
         (lambda: nets.timesformer(heads=7).rows(), r"attn\.attend .*heads: expected a divisor of 768 features, got 7"),
         (lambda: nets.timesformer(frames=7, scheme="L+G"), "frames: expected an even number for 'stride'"),
-        (lambda: nets.timesformer().rows((3, 4, 224, 224)), r"timesformer: model \(.*\): expected 1568 tokens"),
+        (lambda: nets.timesformer().rows((3, 4, 224, 224)), r"timesformer: model.*: expected a grid of 8×14×14 .*, got 4×14×14"),
         (
             lambda: nets.timesformer().rows((3, 8, 224, 225)),
             r"patch_embed\.proj .*multiples of \(1, 16, 16\), got shape",
         ),
         (lambda: nets.timesformer().rows((1, 8, 224, 224)), r"patch_embed\.proj .*channels: expected 3, got 1"),
-        (lambda: nets.mvit_v1_b().rows((3, 16, 256, 256)), r"pos_encoding .*expected 25088 tokens \(L, D\), got shape"),
+        (lambda: nets.mvit_v1_b().rows((3, 16, 256, 256)), r"tokens .*: expected a grid of 8×56×56 .*, got 8×64×64"),
     ],
 )
 def test_what_can_not_be_is_said_in_a_sentence(make, says):
@@ -281,3 +281,56 @@ def test_names_of_parts_without_a_name_may_not_collide():
     embed = Sequential((("proj", PatchEmbed(3, 4, (2, 2))), ("", Positions(1, 1, ()))))
     with pytest.raises(ValueError, match="a name of its own"):
         Sequential((("", embed), ("proj", Tokens())))
+
+
+@pytest.mark.parametrize("name", ["timesformer", "mvit_v2_s", "vivit_b", "vtn"])
+def test_a_clip_of_another_grid_is_refused_although_it_has_as_many_patches(name):
+    """Tokens have places: as many of them at other places would be answered, and wrongly."""
+    net = {
+        "timesformer": lambda: nets.timesformer(5, 2, 64, depth=1, width=24, heads=2),
+        "mvit_v2_s": lambda: nets.mvit_v2_s(5, 4, 64),
+        "vivit_b": lambda: nets.vivit_b(5, 4, 64, depth=1, time_depth=1, width=24, heads=2),
+        "vtn": lambda: nets.vtn(5, 4, 64, depth=1, time_depth=1, width=24, heads=2),
+    }[name]()
+    c, t, h, w = net.input
+    for shape in ((c, 4 * t, h // 2, w // 2), (c, t, h // 2, 2 * w)):
+        with pytest.raises(ValueError, match=r"expected a grid of .* patches, which this network was built for"):
+            net.output(shape)
+        with pytest.raises(ValueError, match=r"expected a grid"):
+            net.to_torch()(torch.rand(1, *shape))
+
+
+def test_weights_have_one_owner_however_they_are_set():
+    net = nets.timesformer(5, 2, 32, depth=1, width=24, heads=2)
+    x = torch.rand(2, *net.input)
+    state = {n: 0.1 * torch.randn_like(v) for n, v in net.to_torch().state_dict().items()}
+    modules = [net.to_torch().eval() for _ in range(3)]
+    modules[0].load_state_dict(state)
+    modules[1].load_state_dict(state, assign=True)
+    with torch.no_grad():
+        want = modules[0](x)
+        torch.testing.assert_close(modules[1](x), want)
+        torch.testing.assert_close(torch.func.functional_call(modules[2], state, (x,)), want)
+
+
+def test_parts_without_a_name_hear_of_training_and_keep_their_statistics():
+    from vidlearn.nets.nodes import Conv, Dropout, Norm, Sequential
+
+    net = nets.Net(
+        "unnamed",
+        Sequential((("a", Conv(2, 2, (1, 1, 1))), ("", Sequential((("n", Norm(2)), ("d", Dropout())))))),
+        (2, 2, 3, 3),
+    )
+    module = net.to_torch().eval()
+    x = torch.rand(2, *net.input)
+    torch.testing.assert_close(module(x), module(x))
+    assert {n for n in module.state_dict() if not n.endswith("num_batches_tracked")} == set(net.shapes())
+
+
+def test_an_exported_transformer_takes_batches_of_any_size():
+    module = nets.timesformer(5, 2, 32, depth=1, width=24, heads=2).to_torch().eval()
+    x = torch.rand(2, 3, 2, 32, 32)
+    exported = torch.export.export(module, (x,), dynamic_shapes=({0: torch.export.Dim("clips")},)).module()
+    other = torch.rand(5, 3, 2, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(exported(other), module(other))

@@ -74,7 +74,7 @@ POSITIONS = 16 * 56 * 56
 def test_the_whole_form_says_what_it_would_need_before_it_tries(name):
     q = np.zeros((1, POSITIONS, 2))
     tracemalloc.start()
-    with pytest.raises(MemoryError, match=r"50,176 queries × 50,176 keys need 20\.1 GB .* online_attention"):
+    with pytest.raises(MemoryError, match=r"50,176 queries × 50,176 keys need 20\.1 GB .*online_attention"):
         getattr(na, name)(*[q] * (2 if name == "pairwise_weights" else 3))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -165,6 +165,25 @@ def test_kernel_outlives_scores_that_overflow():
     np.testing.assert_array_equal(on_fake(q, k, v), [[[7.0]]])
 
 
+def test_a_tile_of_scores_that_overflow_to_minus_infinity_is_forgotten():
+    q = np.full((1, 1, 1), 1e30, np.float32)
+    k, v = np.array([[[-1e30], [1.0]]], np.float32), np.array([[[5.0], [7.0]]], np.float32)
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(na.online_attention.reference(q, k, v, tile=1), [[[7.0]]])
+        np.testing.assert_array_equal(fast.online_attention(q, k, v, tile=1), [[[7.0]]])
+
+
+@pytest.mark.parametrize(("dtype", "score"), [("float32", -3.2e38), ("float64", -1e40)])
+def test_kernel_answers_the_only_key_however_low_its_score(dtype, score):
+    q, k, v = (np.full((1, 1, 1), n, dtype) for n in (1.0, score, 5.0))
+    np.testing.assert_array_equal(on_fake(q, k, v, scale=1.0), [[[5.0]]])
+
+
+def test_a_numpy_scalar_does_not_change_the_dtype():
+    q = np.ones((1, 2, 3), np.float32)
+    assert na.attention(q, q, q, scale=np.float64(0.5)).dtype == np.float32
+
+
 def test_features_too_wide_for_shared_memory_go_tile_by_tile():
     q, k, v = drawn((1, 3, 5, 700, 4), "float64")
     np.testing.assert_allclose(on_fake(q, k, v, tile=2), na.attention.reference(q, k, v), rtol=1e-12)
@@ -224,6 +243,8 @@ def test_a_block_is_held_to_what_its_pairwise_function_needs():
         na.nonlocal_block(x, one, one, one, one, pairwise="gaussian")
     with pytest.raises(ValueError, match=r"^subsample: expected 1 over time"):
         na.nonlocal_block(x, one, one, one, one, over="time", subsample=2)
+    with pytest.raises(ValueError, match=r"^subsample: expected at most the frame's 4 rows or columns, got 9"):
+        na.nonlocal_macs(8, 4, 2, 4, 4, subsample=9)
 
 
 def test_heads_divide_the_features():

@@ -156,6 +156,8 @@ class Signature:
                     dtypes.setdefault(dtype, name)
             else:
                 self._check_scalar(name, value)
+                if isinstance(value, np.generic):  # a NumPy number would carry its own dtype into the answer
+                    arguments[name] = value.item()
         if len(dtypes) > 1:
             what = ", ".join(f"{name} is {dtype}" for dtype, name in dtypes.items())
             raise TypeError(

@@ -155,6 +155,8 @@ def fast_kernels(depth: int, seeing_time: int) -> tuple[tuple[Shape, ...], ...]:
 
 
 def _some(depth: int, seeing_time: int) -> tuple[Shape, ...]:
+    if depth not in BLOCKS:
+        raise ValueError(f"depth: expected {' or '.join(map(str, BLOCKS))}, got {depth}")
     return TIME * seeing_time + SPACE * (BLOCKS[depth][2] - seeing_time)
 
 
@@ -173,8 +175,8 @@ def i3d_r50(classes: int = 400, frames: int = 8) -> Net:
 
 def slow_r50(classes: int = 400, frames: int = 8, depth: int = 50, nonlocal_blocks: bool = False) -> Net:
     """The Slow pathway alone, on ResNet-50: time is seen in the last two stages only; PyTorchVideo's weights load."""
-    look_after = LOOK_AFTER[depth] if nonlocal_blocks else ((), (), (), ())
     kernels = slow_kernels(depth, 6)
+    look_after = LOOK_AFTER[depth] if nonlocal_blocks else ((), (), (), ())
     body = _network(depth, classes, first=(1, 7, 7), kernels=kernels, window=(frames, 7, 7), look_after=look_after)
     name = f"slow_r{depth}{'_nl' if nonlocal_blocks else ''}"
     return Net(name, body, (3, frames, 224, 224), SLOWFAST)

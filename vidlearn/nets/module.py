@@ -60,7 +60,8 @@ class Computed(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """Compute the layer; gradients flow through it."""
-        return self._layer.apply(x, dict(self._parameters), lambda operation: operation.on("torch"))
+        weights = {name: getattr(self, name) for name in self._layer.learned()}
+        return self._layer.apply(x, weights, lambda operation: operation.on("torch"))
 
 
 class _Arranged(nn.Module):
@@ -86,15 +87,27 @@ class _Arranged(nn.Module):
         return self._node.run(self._visit, x)
 
     def _adopt(self, part: Node, module: nn.Module) -> None:
-        """Run a part under no name: its weights are called as this module's own."""
+        """Run a part under no name: its weights are this module's own, in the same dictionaries."""
         self._unnamed[part] = module
-        for name, parameter in module._parameters.items():
-            self.register_parameter(name, parameter)
-        for name, child in module._modules.items():
-            self.add_module(name, child)
+        _share(self, module)
+
+    def train(self, mode: bool = True) -> _Arranged:
+        """Tell the parts without a name too."""
+        for module in self._unnamed.values():
+            module.train(mode)
+        return super().train(mode)
 
     def _visit(self, name: str, part: Node, x: Any) -> Any:
         return (self._modules[name] if name else self._unnamed[part])(x)  # type: ignore[misc]
+
+
+def _share(owner: nn.Module, module: nn.Module) -> None:
+    """Let a module keep its weights, statistics and parts where its owner does."""
+    for kept in ("_parameters", "_buffers", "_modules"):
+        getattr(owner, kept).update(getattr(module, kept))
+        module.__dict__[kept] = getattr(owner, kept)
+    for inner in getattr(module, "_unnamed", {}).values():
+        _share(owner, inner)
 
 
 def build(node: Node) -> nn.Module:

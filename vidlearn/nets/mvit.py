@@ -101,6 +101,7 @@ def _mvit(name: str, classes: int, frames: int, size: int, widened: tuple[int, .
         ("temporal_pos", "time", (grid[0], 96)),
         ("class_pos", "class place", (96,)),
     )
+    first = grid
     blocks, c_in, heads = [], 96, 1
     for i in range(_DEPTH):
         stride = 2 if i in _HALVED else 1
@@ -110,7 +111,7 @@ def _mvit(name: str, classes: int, frames: int, size: int, widened: tuple[int, .
         grid, c_in = _halved(grid, stride), c_out
     parts: tuple[Part, ...] = (
         ("conv_proj", Conv(3, 96, (3, 7, 7), (2, 4, 4), (1, 3, 3), bias=True)),
-        ("tokens", Tokens()),
+        ("tokens", Tokens(first)),
         ("pos_encoding", Positions(frames // 2, places, tables[:1] if v2 else tables)),
         ("blocks", numbered(*blocks)),
         ("class", ClassToken()),

@@ -138,7 +138,10 @@ def slowfast(
     blocks.append(Sequential((("pool", pools), ("join", Join()))))
     blocks.append(Sequential(head(2048 + 32 * fast_width, classes)))
     body = Sequential((("blocks", numbered(*blocks)),))
-    name = name or f"slowfast_{slow_frames}f{alpha}a_r{depth}{'_nl' if nonlocal_blocks else ''}"
+    name = name or "_".join((
+        f"slowfast_{slow_frames}f{alpha}a_r{depth}", *([f"w{fast_width}"] if fast_width != 8 else []),
+        *(["nl"] if nonlocal_blocks else []), *([weak.replace(" ", "_")] if weak != "none" else []),
+    ))  # fmt: skip
     return Net(name, body, (5 if weak == "flow" else 3, frames, 224, 224), SLOWFAST)
 
 

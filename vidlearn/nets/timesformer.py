@@ -83,7 +83,7 @@ def timesformer(
         ("time_embed", "time", (1, frames, width)),
     )
     model: tuple[Part, ...] = (
-        ("patch_embed", Sequential((("proj", PatchEmbed(3, width, (patch, patch))),))),
+        ("patch_embed", Sequential((("proj", PatchEmbed(3, width, (patch, patch), grid)),))),
         ("", Positions(frames, places, tables[:2] if each else tables, each)),
         ("blocks", numbered(*(_block(scheme, width, heads, grid) for _ in range(depth)))),
         ("class", ClassToken(frames if each else 1)),

@@ -57,6 +57,16 @@ def _expect_tokens(x: Signal, count: int | None = None) -> None:
         raise ValueError(f"expected {count or 'some'} tokens (L, D), got shape {x.shape} with axes {x.axes}")
 
 
+def _expect_grid(x: Signal, grid: Shape | None) -> Signal:
+    """Hold a clip to the grid that the network was built for: tokens have places of their own."""
+    if grid is not None and x.positions != grid:
+        raise ValueError(
+            f"expected a grid of {'×'.join(map(str, grid))} patches, which this network was built for, got "
+            f"{'×'.join(map(str, x.positions))}; build it with other frames or another size"
+        )
+    return x
+
+
 def _expect_heads(x: Signal, heads: int) -> None:
     if x.channels % (3 * heads):
         raise ValueError(f"heads: expected a divisor of {x.channels // 3} features, got {heads}")
@@ -90,6 +100,7 @@ class PatchEmbed(Layer):
     c_in: int
     features: int
     kernel: Shape
+    grid: Shape | None = None  # of the patches, where what follows knows their places
 
     def __str__(self) -> str:
         return f"PatchEmbed {'×'.join(map(str, self.kernel))}, {self.c_in}→{self.features}"
@@ -101,7 +112,7 @@ class PatchEmbed(Layer):
             raise ValueError(
                 f"expected a clip (C, T, H, W) of sizes that are multiples of {kernel}, got shape {x.shape}"
             )
-        return _as_tokens(x.windowed(self.features, kernel, kernel, (0, 0, 0)))
+        return _as_tokens(_expect_grid(x.windowed(self.features, kernel, kernel, (0, 0, 0)), self.grid))
 
     def learned(self) -> dict[str, Shape]:
         return {"weight": (self.features, self.c_in, *self.kernel), "bias": (self.features,)}
@@ -118,8 +129,10 @@ class PatchEmbed(Layer):
 class Tokens(Layer):
     """A grid's positions as tokens, (C, T, H, W) as (T·H·W, C)."""
 
+    grid: Shape | None = None  # where what follows knows their places
+
     def output(self, x: Signal) -> Signal:
-        return _as_tokens(x)
+        return _as_tokens(_expect_grid(x, self.grid))
 
     def apply(self, x: Array, w: Mapping[str, Array], on: On) -> Array:
         return namespace(x).moveaxis(x.reshape(*x.shape[:2], -1), 1, 2)
@@ -496,7 +509,7 @@ class PooledAttend(Layer):
     def _apart(self, q: Array, w: Mapping[str, Array]) -> Array:
         """Each query's product with the rows for its distances to all keys, (N, patches, keys)."""
         xp = namespace(q)
-        q = q.reshape(len(q), *self.grid, -1)
+        q = q.reshape(q.shape[0], *self.grid, q.shape[2])
         found: Any = 0
         for name, axis, letters in (
             ("rel_pos_h", 1, "nthwd,hkd->nthwk"),
@@ -508,7 +521,7 @@ class PooledAttend(Layer):
             shape = [1, 1, 1]
             shape[axis] = self.seen[axis]
             found = found + each.reshape(*each.shape[:4], *shape)
-        return found.reshape(len(q), math.prod(self.grid), -1)
+        return found.reshape(q.shape[0], math.prod(self.grid), -1)
 
 
 def _distances(queries: int, keys: int) -> np.ndarray:

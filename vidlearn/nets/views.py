@@ -43,6 +43,10 @@ class Weak(Layer):
         return f"Weak, {self.how}"
 
     def output(self, x: Signal) -> Signal:
+        if self.how == "grey":
+            x.expect(3)
+        if self.how == "half" and any(n % 2 for n in x.positions[1:]):
+            raise ValueError(f"expected even height and width, to be halved, got shape {x.shape}")
         channels = {"grey": 1, "time difference": x.channels, "half": x.channels}[self.how]
         kernel, stride, padding = {
             "grey": ((1, 1, 1), (1, 1, 1), (0, 0, 0)),

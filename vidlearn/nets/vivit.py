@@ -65,7 +65,7 @@ def vivit_b(
     space = Attend(heads, (1, *grid[1:]), "space", sets=grid[0])
     time = Attend(heads, (grid[0], 1, 1), "time")
     parts: tuple[Part, ...] = (
-        ("tubelet_embed", Sequential((("proj", PatchEmbed(3, width, tubelet)),))),
+        ("tubelet_embed", Sequential((("proj", PatchEmbed(3, width, tubelet, grid)),))),
         ("spatial", _encoder(depth, width, space, grid[0], grid[1] * grid[2])),
         ("temporal", _encoder(time_depth, width, time, 1, grid[0])),
         ("row", MeanToken()),
@@ -112,7 +112,7 @@ def vtn(
         ("class", ClassToken(among=frames)),
     )
     parts: tuple[Part, ...] = (
-        ("patch_embed", Sequential((("proj", PatchEmbed(3, width, (patch, patch))),))),
+        ("patch_embed", Sequential((("proj", PatchEmbed(3, width, (patch, patch), (frames, side, side))),))),
         ("spatial", _encoder(depth, width, Attend(heads, (1, side, side), "space", sets=frames), frames, side * side)),
         ("temporal", Sequential(temporal)),
         ("row", MeanToken()),

@@ -7,17 +7,18 @@ from typing import Any
 Array = Any
 
 #: an operation that holds a weight for every pair refuses to hold more than this
-MOST_BYTES = 4 * 2**30
+MOST_BYTES = 2 * 2**30
 
 
 def check_memory(samples: int, queries: int, keys: int, itemsize: int) -> None:
     """Refuse, before it is tried, to hold more weights at once than most computers can."""
     wanted = samples * queries * keys * itemsize
     if wanted > MOST_BYTES:
+        times = f"{samples:,} × " if samples > 1 else ""
         raise MemoryError(
-            f"{queries:,} queries × {keys:,} keys need {wanted / 1e9:.1f} GB for their weights alone, and this form holds "
-            f"them all at once (at most {MOST_BYTES / 1e9:.1f} GB); use online_attention, which holds one tile of them, "
-            f"or fewer keys (subsample)"
+            f"{times}{queries:,} queries × {keys:,} keys need {wanted / 1e9:.1f} GB for their weights alone, and this form "
+            f"holds them all at once (at most {MOST_BYTES / 1e9:.1f} GB); give it fewer, or use online_attention, which "
+            f"holds one tile of them"
         )
 
 
@@ -46,8 +47,17 @@ def check_block(pairwise: str, w_theta: Array | None, w_phi: Array | None, over:
                 "None for 'gaussian', which compares x with itself" if w is not None else f"weights for {pairwise!r}"
             )
             raise ValueError(f"{name}: expected {wanted}, got {'None' if w is None else 'an array'}")
+    check_pool(over, subsample)
+
+
+def check_pool(over: str, subsample: int, height: int | None = None, width: int | None = None) -> None:
+    """Hold the sub-sampling to what it is for, and to the frame if its size is given."""
     if subsample > 1 and over == "time":
         raise ValueError("subsample: expected 1 over time, where each place looks only at itself; got a larger one")
+    if height and width and subsample > min(height, width):
+        raise ValueError(
+            f"subsample: expected at most the frame's {min(height, width)} rows or columns, got {subsample}"
+        )
 
 
 def check_heads(features: int, rows: int, heads: int) -> None:

@@ -125,12 +125,13 @@ def online_attention(q: Array, k: Array, v: Array, scale: float | None = None, t
     """The reference's steps; where a library has a fused kernel, that one is used."""
     xp = namespace(q)
     q = q * (q.shape[2] ** -0.5 if scale is None else scale)
+    lowest = -1.79e308 if "64" in str(q.dtype) else -3.4e38  # so that a tile of −∞ alone is no nan
     y: Any = 0.0
     total: Any = 0.0
     m: Any = None
     for start in range(0, k.shape[1], tile):
         e = q @ _flipped(k[:, start : start + tile])
-        larger = xp.amax(e, axis=2)[..., None]
+        larger = xp.maximum(xp.amax(e, axis=2)[..., None], lowest)
         if m is not None:
             larger = xp.maximum(m, larger)
             correction = xp.exp(m - larger)

@@ -26,7 +26,8 @@ def _shared(queries: int, keys: int, d: int, e: int, itemsize: int) -> int:
 @functools.cache
 def _compiled(real: str, queries: int, keys: int, d: int, e: int) -> Any:
     source = (resources.files("vidlearn.nonlocal_attention") / "kernels" / "attention_tiled.cu").read_text()
-    constants = {"real": real, "QUERIES": queries, "KEYS": keys, "D": d, "E": e}
+    lowest = {"float": "-3.402823466e38f", "double": "-1.797693134862315e308"}[real]
+    constants = {"real": real, "LOWEST": f"({lowest})", "QUERIES": queries, "KEYS": keys, "D": d, "E": e}
     return cp.RawKernel(source, "attention_tiled", tuple(f"-D{n}={v}" for n, v in constants.items()))
 
 

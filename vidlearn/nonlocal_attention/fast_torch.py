@@ -1,4 +1,4 @@
-"""Torch's fused attention: FlashAttention on a GPU in half precision, tiled on a CPU; no weight leaves the caches."""
+"""Torch's fused attention: tiled on a CPU, memory-efficient on a GPU (FlashAttention in modules of half precision)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float | 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
     """Torch's own, with or without a mask."""
-    if mask is not None:
-        check_mask(mask)
+    if mask is None:
+        return online_attention(q, k, v, scale)
+    check_mask(mask)
     return _fused(q, k, v, mask, scale)
 
 

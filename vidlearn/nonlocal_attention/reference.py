@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidlearn import layers
-from vidlearn.nonlocal_attention.checks import check_block, check_heads, check_mask, check_memory, check_pair_weights
+from vidlearn.nonlocal_attention.checks import (
+    check_block,
+    check_heads,
+    check_mask,
+    check_memory,
+    check_pair_weights,
+    check_pool,
+)
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -77,7 +84,7 @@ def pairwise_weights(
     ValueError
         If `w_f` is missing, not needed, or not of 2D numbers.
     MemoryError
-        If the weights are more than 4 GiB; nothing has been computed then.
+        If the weights are more than the reference may hold, 2 GiB; nothing has been computed then.
 
     References
     ----------
@@ -140,7 +147,7 @@ def nonlocal_mean(
     ValueError
         If `w_f` is missing, not needed, or not of 2D numbers.
     MemoryError
-        If the weights are more than 4 GiB; nothing has been computed then.
+        If the weights are more than the reference may hold, 2 GiB; nothing has been computed then.
 
     References
     ----------
@@ -208,7 +215,7 @@ def nonlocal_block(
     ValueError
         If weights are missing or not needed, if `subsample` has no place in the frame, or is asked for over time.
     MemoryError
-        If the weights of all pairs are more than 4 GiB; nothing has been computed then.
+        If the weights of all pairs are more than the reference may hold, 2 GiB; nothing has been computed then.
 
     References
     ----------
@@ -274,6 +281,11 @@ def nonlocal_macs(
     macs
         A number.
 
+    Raises
+    ------
+    ValueError
+        If `subsample` has no place in the frame, or is asked for over time.
+
     References
     ----------
     X. Wang et al., CVPR 2018, section 3.3; SJTU, "Nonlocal neural networks" (e).
@@ -286,6 +298,7 @@ def nonlocal_macs(
     >>> int(nonlocal_macs(8, 4, 1, 1, 1)), int(nonlocal_macs(8, 4, 1, 1, 2))
     (136, 288)
     """
+    check_pool(over, subsample, height, width)
     positions = frames * height * width
     keys = {
         "space-time": frames * (height // subsample) * (width // subsample),
@@ -333,7 +346,7 @@ def attention(
     ValueError
         If the mask leaves a query nothing to look at.
     MemoryError
-        If the weights of all pairs are more than 4 GiB; nothing has been computed then.
+        If the weights of all pairs are more than the reference may hold, 2 GiB; nothing has been computed then.
 
     References
     ----------
@@ -394,7 +407,7 @@ def multi_head_attention(
     ValueError
         If `w_qkv` has not 3D rows, or `heads` does not divide D.
     MemoryError
-        If the weights of all pairs are more than 4 GiB; nothing has been computed then.
+        If the weights of all pairs are more than the reference may hold, 2 GiB; nothing has been computed then.
 
     References
     ----------
@@ -472,7 +485,7 @@ def online_attention(
     """
     scale = q.shape[2] ** -0.5 if scale is None else scale
     N, L, _ = q.shape
-    m = np.full((N, L, 1), -np.inf, q.dtype)  # the largest score so far
+    m = np.full((N, L, 1), np.finfo(q.dtype).min, q.dtype)  # the largest score so far
     total = np.zeros((N, L, 1), q.dtype)
     y = np.zeros((N, L, v.shape[2]), q.dtype)
     for start in range(0, k.shape[1], tile):

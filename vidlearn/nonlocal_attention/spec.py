@@ -315,6 +315,9 @@ def _block(x: Any, w_g: Any, w_z: Any, w_theta: Any = None, w_phi: Any = None, w
     phi, g = _pooled(phi, subsample, time), _pooled(g, subsample, time)
     if pool == "mean" and subsample > 1:
         phi, g = (layers.avg_pool3d(a, (1, subsample, subsample)) for a in (project(w_phi), project(w_g)))
+    if pool == "first" and subsample > 1:
+        small = _pooled(x, subsample)
+        phi, g = (small if w is None else np.tensordot(w, small, (1, 1)).swapaxes(0, 1) for w in (w_phi, w_g))
     theta, phi, g = (_tokens(a, over) for a in (theta, phi, g))
     w = (mean or _weights)(theta, phi, pairwise, w_f)
     if turned and w.shape[1] == w.shape[2]:
@@ -378,6 +381,11 @@ nonlocal_block = Spec(
                 ["What does N stand for in the paper's 1/N?", "Positions that are looked at, not channels."]),
         Mistake("pooled over time too", lambda right, *a, **k: _block(*a, **k, time=2),
                 ["What does sub-sampling leave alone?", "Pool 1 × s × s: every frame stays."]),
+        Mistake("pooled before the projection", lambda right, *a, **k: _block(*a, **k, pool="first"),
+                ["What is pooled: the clip, or what was made of it?", "φ and g, after their projection."]),
+        Mistake("not sub-sampled", lambda right, x, w_g, w_z, w_theta=None, w_phi=None, w_f=None, pairwise="embedded gaussian",
+                over="space-time", subsample=1: right(x, w_g, w_z, w_theta, w_phi, w_f, pairwise, over, 1),
+                ["Which arguments did you not use?", "Pool φ and g over s × s places."]),
         Mistake("pooled by the mean", lambda right, *a, **k: _block(*a, **k, pool="mean"),
                 ["Which pool does the paper use?", "The largest of s × s places."]),
         Mistake("space and time mixed up", lambda right, x, w_g, w_z, w_theta=None, w_phi=None, w_f=None, pairwise="embedded gaussian",
@@ -473,7 +481,7 @@ def _masked(drawn: Any, bits: list[bool]) -> Any:
     return {**drawn, "mask": mask}
 
 
-SCALES = st.sampled_from([None, 1.0, 0.5]).map(lambda s: {} if s is None else {"scale": s})
+SCALES = st.sampled_from([None, 1.0, 0.3]).map(lambda s: {} if s is None else {"scale": s})
 any_keys = _sets("q k v", st.integers(1, 4), SCALES)
 
 
@@ -511,6 +519,23 @@ def queries_apart(f: Any, q: Any, k: Any, v: Any, mask: Any = None, **rest: Any)
     return f(q[:, :1].copy(), k, v, **first, **rest), f(q, k, v, **every, **rest)[:, :1]
 
 
+def _monotonous(f: Any, q: Any, k: Any, v: Any, step: float, **rest: Any) -> Any:
+    """A feature whose product changes by `step` from key to key."""
+    scores = step * np.arange(1, k.shape[1] + 1)[None, :, None] * np.ones((len(k), 1, 1))
+    ask = np.concatenate([0 * q, np.ones_like(q[..., :1])], 2)
+    return f(ask, np.concatenate([k, scores], 2), v, scale=1.0, **rest)
+
+
+def rising_scores(f: Any, q: Any, k: Any, v: Any, tile: int | None = None, scale: Any = None) -> Any:
+    y = _monotonous(f, q, k, v, 1024.0, **({} if tile is None else {"tile": tile}))
+    return y, np.broadcast_to(v[:, -1:], y.shape)
+
+
+def falling_scores(f: Any, q: Any, k: Any, v: Any, tile: int | None = None, scale: Any = None) -> Any:
+    y = _monotonous(f, q, k, v, -1024.0, **({} if tile is None else {"tile": tile}))
+    return y, np.broadcast_to(v[:, :1], y.shape)
+
+
 def _attention(q: Any, k: Any, v: Any, mask: Any = None, scale: Any = None, *, features: int = 0, axis: Any = 2, fill: float = -np.inf,
                after: bool = False) -> Any:  # fmt: skip
     e = np.einsum("nld,nmd->nlm", q, k) * ((features or q.shape[2]) ** -0.5 if scale is None else scale)
@@ -520,6 +545,12 @@ def _attention(q: Any, k: Any, v: Any, mask: Any = None, scale: Any = None, *, f
     if mask is not None and after:
         p = np.where(mask, p, 0)
     return p @ v
+
+
+def _no_maximum(q: Any, k: Any, v: Any, mask: Any = None, scale: Any = None) -> Any:
+    e = np.einsum("nld,nmd->nlm", q, k) * (q.shape[2] ** -0.5 if scale is None else scale)
+    p = np.exp(e if mask is None else np.where(mask, e, -np.inf))
+    return (p @ v) / p.sum(axis=2, keepdims=True)
 
 
 def _attention_in_loops(q: Any, k: Any, v: Any, mask: Any = None, scale: Any = None) -> Any:
@@ -547,7 +578,7 @@ def _negated(right: Any, q: Any, k: Any, v: Any, mask: Any = None, scale: Any = 
 
 
 attention = Spec(
-    cases={"all may be seen": any_keys,
+    cases={"all may be seen": any_keys, "large scores": any_keys.map(lambda d: {**d, "k": 1024 * d["k"]}),
            "masked": st.builds(_masked, _sets("q k v", st.integers(1, 4)), st.lists(st.booleans(), min_size=12, max_size=12))},
     laws=[
         Law("a query that no key answers better than another gets the mean", equal_scores_average, cases=("all may be seen",)),
@@ -555,6 +586,8 @@ attention = Spec(
         Law("a key that is shut out for all might as well not be there", mask_or_cut, cases=("masked",)),
         Law("the order of keys with their values changes nothing", keys_and_values_shuffled, draws=SEED),
         Law("each query is answered by itself", queries_apart),
+        Law("where scores rise by a thousand from key to key, the last one wins and nothing overflows", rising_scores,
+            cases=("all may be seen",)),
     ],
     mistakes=[
         Mistake("softmax over the queries", lambda right, q, k, v, mask=None, scale=None: _attention(q, k, v, None if mask is None else mask, scale, axis=1, fill=-1e9),
@@ -571,6 +604,18 @@ attention = Spec(
                 ["What weight has a score of 0?", "e⁰ is 1; only −∞ gives none."]),
         Mistake("mask turned around", _negated,
                 ["What does True mean?", "May look."]),
+        Mistake("mask not used", lambda right, q, k, v, mask=None, scale=None: right(q, k, v, None, scale),
+                ["Which arguments did you not use?", "Where the mask is False, a score is −∞."]),
+        Mistake("a large number taken away where the mask is True", lambda right, q, k, v, mask=None, scale=None: (
+                _attention(q, k, v, None, scale) if mask is None else _attention(q, k, v, ~mask, scale, fill=-1e9)),
+                ["What does True mean?", "May look: what is False loses its score."]),
+        Mistake("the scale that was given is not used", lambda right, q, k, v, mask=None, scale=None: right(q, k, v, mask, None),
+                ["Which arguments did you not use?", "1/√D is only for scale = None."]),
+        Mistake("divided by the scale that was given", lambda right, q, k, v, mask=None, scale=None: right(
+                q, k, v, mask, None if scale is None else 1 / scale),
+                ["Is the scale a factor or a divisor?", "Scores are multiplied with it."]),
+        Mistake("no maximum", lambda right, q, k, v, mask=None, scale=None: _no_maximum(q, k, v, mask, scale),
+                ["How large may a number be whose exponential is still one?", "Subtract a row's largest score before the exponential."]),
         Mistake("sigmoid instead of softmax", lambda right, q, k, v, mask=None, scale=None: (
                 1 / (1 + np.exp(-(q @ k.transpose(0, 2, 1)) * (q.shape[2] ** -0.5 if scale is None else scale)))) @ v,
                 ["Do keys compete for a query?", "The weights of a query sum to 1."]),
@@ -672,6 +717,10 @@ multi_head_attention = Spec(
                 ["In which order are the rows of w_qkv?", "Queries, keys, values."]),
         Mistake("w_out forgotten", lambda right, *a, **k: _heads(*a, **k, out=False),
                 ["What mixes the heads' answers?", "A last linear layer."]),
+        Mistake("w_out transposed", lambda right, x, w_qkv, w_out, b_qkv=None, b_out=None, heads=1: right(x, w_qkv, w_out.T.copy(), b_qkv, b_out, heads),
+                ["Which axis of w_out are the answers?", "y W^T: rows of w_out are outputs."]),
+        Mistake("b_out forgotten", lambda right, x, w_qkv, w_out, b_qkv=None, b_out=None, heads=1: right(x, w_qkv, w_out, b_qkv, None, heads),
+                ["Which arguments did you not use?", "b_out is added at the end."]),
         Mistake("queries, keys and values interleaved", lambda right, *a, **k: _heads(*a, **k, order="interleaved"),
                 ["Which rows of w_qkv are the queries'?", "The first D."]),
         Mistake("bias of the projection forgotten", lambda right, *a, **k: _heads(*a, **k, bias=False),
@@ -703,13 +752,6 @@ def as_attention(f: Any, q: Any, k: Any, v: Any, tile: int, **rest: Any) -> Any:
 
 def tile_matters_not(f: Any, q: Any, k: Any, v: Any, tile: int, **rest: Any) -> Any:
     return f(q, k, v, tile=tile, **rest), f(q, k, v, tile=tile + 1, **rest)
-
-
-def rising_scores(f: Any, q: Any, k: Any, v: Any, tile: int, **rest: Any) -> Any:
-    """A feature whose product rises by 64 from key to key: the last key wins, and nothing overflows."""
-    up = 64.0 * np.arange(1, k.shape[1] + 1)[None, :, None] * np.ones((len(k), 1, 1))
-    y = f(np.concatenate([0 * q, np.ones_like(q[..., :1])], 2), np.concatenate([k, up], 2), v, 1.0, tile)
-    return y, np.broadcast_to(v[:, -1:], y.shape)
 
 
 def _online(q: Any, k: Any, v: Any, scale: Any = None, tile: int = 128, *, correct_sum: bool = True, correct_values: bool = True,
@@ -752,11 +794,12 @@ def _by_logarithm(q: Any, k: Any, v: Any, scale: Any = None, tile: int = 128) ->
 online_attention = Spec(
     cases={"several tiles": _online_inputs(st.integers(1, 2), st.integers(2, 4)),
            "one tile": _online_inputs(st.integers(4, 8), st.integers(1, 4)),
-           "large scores": _online_inputs(st.integers(1, 3), st.integers(1, 4), grow=256.0)},
+           "large scores": _online_inputs(st.integers(1, 3), st.integers(1, 4), grow=1024.0)},
     laws=[
         Law("it is attention: the same answer as from all weights at once", as_attention, cases=("several tiles", "one tile")),
         Law("the size of a tile changes nothing", tile_matters_not, cases=("several tiles", "one tile")),
-        Law("where scores rise from key to key, the last one wins and nothing overflows", rising_scores),
+        Law("where scores rise by a thousand from key to key, the last one wins and nothing overflows", rising_scores),
+        Law("where scores fall by a thousand from key to key, the first one wins and nothing overflows", falling_scores),
         Law("the order of keys with their values changes nothing", keys_and_values_shuffled, cases=("several tiles", "one tile"), draws=SEED),
     ],
     mistakes=[
@@ -770,6 +813,12 @@ online_attention = Spec(
                 ["Do a good and a bad tile count the same?", "Keep the sum, and divide once at the end."]),
         Mistake("the last, shorter tile is left out", lambda right, *a, **k: _online(*a, **k, drop_tail=True),
                 ["What if the tile does not divide the keys?", "The last tile has the rest."]),
+        Mistake("no maximum", lambda right, q, k, v, scale=None, tile=128: _no_maximum(q, k, v, None, scale),
+                ["How large may a number be whose exponential is still one?", "Subtract the largest score so far before the exponential."]),
+        Mistake("each tile's own maximum", lambda right, *a, **k: _online(*a, **k, keep=False),
+                ["What if a later tile has only small scores?", "m′ is the larger of m and the tile's largest."]),
+        Mistake("the scale that was given is not used", lambda right, q, k, v, scale=None, tile=128: right(q, k, v, None, tile),
+                ["Which arguments did you not use?", "1/√D is only for scale = None."]),
         Mistake("not scaled by 1/√D", lambda right, q, k, v, scale=None, tile=128: right(q, k, v, 1.0 if scale is None else scale, tile),
                 ["How large do products of long vectors become?", "Divide by √D where no scale is given."]),
     ],

@@ -124,6 +124,17 @@ def _by_linspace(x: Any, alpha: int = 8, how: str = "stride") -> Any:
     return (x[:, :, times.astype(int)] if how == "spread" else x[:, :, ::alpha]), x.copy()
 
 
+def whole_numbers(f: Any, x: Any, alpha: int, how: str) -> Any:
+    """Floats get (T − 1)/(S − 1) · i a hair too small for some i here, and then fall one frame short."""
+    numbers = np.arange(495.0).reshape(1, 1, 495, 1, 1)
+    return f(numbers, 5, "spread")[0].ravel(), np.array([float(i * 494 // 98) for i in range(99)])
+
+
+def _with_floats(right: Any, x: Any, alpha: int = 8, how: str = "stride") -> Any:
+    times = np.linspace(0, x.shape[2] - 1, x.shape[2] // alpha).astype(int)
+    return (x[:, :, times], x) if how == "spread" else right(x, alpha, how)
+
+
 def _nearest(right: Any, x: Any, alpha: int = 8, how: str = "stride") -> Any:
     n = x.shape[2] // alpha
     times = np.rint(np.linspace(0, x.shape[2] - 1, n)).astype(int)
@@ -141,6 +152,8 @@ sample_pathways = Spec(
         Law("the first Slow frame is the first of the clip", starts_with_the_clip),
         Law("spread, the last Slow frame is the last of the clip", ends_with_the_clip, ("spread",)),
         Law("with α = 1 both pathways get the whole clip", same_rates),
+        Law("spread over 495 frames with α = 5 they are whole numbers' floors: no fraction is rounded off on the way",
+            whole_numbers, ("spread",)),
         Law("by stride, the Slow frames of two clips in a row are those of the one, then those of the other",
             two_clips_in_a_row, ("by stride",)),
     ],
@@ -158,6 +171,8 @@ sample_pathways = Spec(
                 ["Does the last Slow frame change with how?", "Spread frames go from the clip's first to its last one."]),
         Mistake("spread where stride is asked for", lambda right, x, alpha, how: right(x, alpha, "spread"),
                 ["Are all steps the same?", "By stride, frame i is αi."]),
+        Mistake("floor of floating-point numbers", _with_floats,
+                ["Is (T − 1)/(S − 1) · i exact as a float?", "Multiply first and divide whole numbers: i (T − 1) // (S − 1)."]),
         Mistake("rounded to the nearest frame", _nearest,
                 ["What becomes of 13.3 and of 8.9?", "Both are rounded down: 13 and 8; use //."]),
         Mistake("Fast pathway thinned out too", lambda right, x, alpha, how: (right(x, alpha, how)[0],) * 2,
@@ -501,6 +516,9 @@ lateral_connection = Spec(
         Mistake("always concatenated", lambda right, slow, fast, alpha, how, fuse, w=None:
                 right(slow, fast, alpha, how, "concatenate", w),
                 ["How many channels has the sum of two features?", "Look at fuse: 'add' adds."]),
+        Mistake("kernel flipped in time", lambda right, slow, fast, alpha, how, fuse, w=None: right(
+                slow, fast, alpha, how, fuse, w if w is None else w[:, :, ::-1].copy()),
+                ["Does the kernel's first tap meet the frame before or after?", "Networks correlate: nothing is flipped."]),
         Mistake("ReLU after the connection", _handing(lambda handed, fast, alpha, how: np.maximum(handed, 0)),
                 ["Is the connection linear?", "Here it is: the ReLU comes later."]),
         Mistake("samples the last of every α frames", _handing(lambda handed, fast, alpha, how:

@@ -70,14 +70,15 @@ def neighborhood_attention(
         """(N, L, D) to (N G, M, D), with the class token before each group unless it is left `alone`."""
         members = x[:, first:][:, order].reshape(-1, G, M, D)
         if first and not alone:
-            members = xp.concatenate([xp.broadcast_to(x[:, None, :1], (len(x), G, 1, D)), members], axis=2)
-        return members.reshape(len(x) * G, -1, D)
+            members = xp.concatenate([xp.broadcast_to(x[:, None, :1], (x.shape[0], G, 1, D)), members], axis=2)
+        return members.reshape(-1, members.shape[2], D)
 
+    look = attention.on(backend_of(q))
     alone = class_token == "joins"  # its query looks at everything
-    y = attention(gathered(q, alone), gathered(k), gathered(v)).reshape(len(q), G, -1, D)
-    tokens = y[:, :, y.shape[2] - M :].reshape(len(q), G * M, D)[:, back]
+    y = look(gathered(q, alone), gathered(k), gathered(v)).reshape(q.shape[0], G, -1, D)
+    tokens = y[:, :, y.shape[2] - M :].reshape(q.shape[0], G * M, D)[:, back]
     if class_token == "joins":
-        tokens = xp.concatenate([attention(q[:, :1], k, v), tokens], axis=1)
+        tokens = xp.concatenate([look(q[:, :1], k, v), tokens], axis=1)
     elif class_token == "averaged":
         tokens = xp.concatenate([xp.mean(y[:, :, :1], axis=1), tokens], axis=1)
     return join_heads(tokens, heads)
@@ -90,11 +91,12 @@ def sliding_window_attention(q: Array, k: Array, v: Array, window: int) -> Array
     own = np.arange(1, L)[:, None] + np.arange(-reach, reach + 1)
     seen = np.concatenate([np.ones((L - 1, 1), bool), (own >= 1) & (own < L)], axis=1)
     keys = np.concatenate([np.zeros((L - 1, 1), int), own.clip(0, L - 1)], axis=1)
-    y = attention(q[:, :1], k, v)
+    backend = backend_of(q)
+    y = attention.on(backend)(q[:, :1], k, v)
     if L == 1:
         return y
     table = _like(keys, q)
     e = xp.einsum("nld,nlwd->nlw", q[:, 1:], k[:, table]) * q.shape[2] ** -0.5
     e = xp.where(_like(seen, q), e, xp.full_like(e, -xp.inf))
-    rest = xp.einsum("nlw,nlwd->nld", layers.softmax(e), v[:, table])
+    rest = xp.einsum("nlw,nlwd->nld", layers.softmax.on(backend)(e), v[:, table])
     return xp.concatenate([y, rest], axis=1)

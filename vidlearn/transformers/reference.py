@@ -99,7 +99,7 @@ def patch_embed(
     array([10., 18.])
     """
     tokens = _embed(x, w[:, :, None], b)
-    return tokens.reshape(len(x), x.shape[2], -1, len(w))
+    return tokens.reshape(x.shape[0], x.shape[2], -1, w.shape[0])
 
 
 def tubelet_embed(
@@ -156,7 +156,7 @@ def _embed(x: Array, w: Array, b: Array | None) -> Array:
             f"got {'×'.join(map(str, clip))}; crop the clip"
         )
     z = layers.conv3d(x, w, b, stride=tube)
-    return namespace(z).moveaxis(z.reshape(len(x), len(w), -1), 1, 2)
+    return namespace(z).moveaxis(z.reshape(x.shape[0], w.shape[0], -1), 1, 2)
 
 
 def sinusoidal_positions(length: PositiveInt, dim: PositiveInt) -> Float[Array, "L D"]:
@@ -455,7 +455,7 @@ def neighborhood_attention(
     ValueError
         If the number of tokens does not fit, `heads` does not divide D, or an extent that has to be halved is odd.
     MemoryError
-        If the reference's weights of all pairs are more than 4 GiB. The fast path holds only those that are needed.
+        If the reference's weights of all pairs are more than 2 GiB. The fast path holds only those that are needed.
 
     References
     ----------
@@ -755,7 +755,7 @@ def sliding_window_attention(
     Raises
     ------
     MemoryError
-        If the reference's weights of all pairs are more than 4 GiB. The fast path holds only those that are needed.
+        If the reference's weights of all pairs are more than 2 GiB. The fast path holds only those that are needed.
 
     References
     ----------

@@ -206,6 +206,8 @@ tubelet_embed = Spec(
                 ["Which frames share a tube?", "Neighbors: reshape T to (T / K_t, K_t), in this order."]),
         Mistake("one frame of each tube", _one_frame_of_the_tube,
                 ["Can your token see a motion?", "Sum over all K_t frames."]),
+        Mistake("kernel flipped in space", lambda right, x, w, b=None: right(x, w[..., ::-1, ::-1].copy(), b),
+                ["Does the kernel's first row meet the patch's first or its last?", "Networks correlate: nothing is flipped."]),
         Mistake("kernel flipped in time", lambda right, x, w, b=None: right(x, w[:, :, ::-1].copy(), b),
                 ["Which frame meets the kernel's first one?", "The tube's first: the kernel is not flipped."]),
         Mistake("mean over the frames of a tube", lambda right, x, w, b=None: right(x, w / w.shape[2], b),
@@ -912,6 +914,8 @@ factorized_encoder = Spec(
                 ["Is there a class token here?", "No: take the mean over the frame's tokens."]),
         Mistake("the first encoder's weights twice", lambda right, x, w_space, w_time, heads=1: right(x, w_space, w_space, heads),
                 ["Which argument did you not use?", "The second encoder has w_time."]),
+        Mistake("the second encoder's weights twice", lambda right, x, w_space, w_time, heads=1: right(x, w_time, w_time, heads),
+                ["How many encoders are there?", "Two, with weights of their own."]),
         Mistake("input not added", lambda right, *a, **k: _encode(*a, **k, residual=False),
                 ["What is left where the values are 0?", "The tokens themselves: x + attention(x), twice."]),
         Mistake("no attention among the frames", lambda right, x, w_space, w_time, heads=1: _looked(x, w_space, heads).mean(axis=(1, 2)),
@@ -1044,6 +1048,9 @@ pool_tokens = Spec(
                 ["What is outside of the grid?", "Zeros."]),
         Mistake("no zeros around", _not_padded,
                 ["How many tokens come back with stride 1?", "As many as went in: pad with ⌊K / 2⌋ zeros on each side."]),
+        Mistake("stride read as (x, y, t)", lambda right, x, w, frames, height, width, stride=1: right(
+                x, w, frames, height, width, stride if isinstance(stride, int) else tuple(stride)[::-1]),
+                ["In which order are the three strides?", "Time, height, width, as everywhere."]),
         Mistake("stride ignored", lambda right, x, w, frames, height, width, stride=1: right(x, w, frames, height, width),
                 ["How many tokens are left with stride 2?", "⌈n / 2⌉ along each axis."]),
         Mistake("mean of the window", lambda right, x, w, *a, **k: np.concatenate(

@@ -10,8 +10,7 @@
 //
 // 256 threads, 16 x 16: thread (row, column) has the scores and the answers of queries row + 16 i at keys and features
 // column + 16 j. For maximum and sum, LANES threads share a query.
-// `real` is float or double; D and E are the features of keys and values. The grid: tiles of queries times samples.
-#define LOWEST real(-3e38)  // e^(LOWEST - m) is 0; NVRTC knows no INFINITY
+// `real` is float or double, LOWEST its most negative number (NVRTC knows no INFINITY); D and E are the features of keys and values. The grid: tiles of queries times samples.
 #define SIDE 16
 #define THREADS (SIDE * SIDE)
 #define ROWS (QUERIES / SIDE)
@@ -73,7 +72,7 @@ attention_tiled(const real* q, const real* k, const real* v, real* y, int L, int
         __syncthreads();  // all have read the largest and the parts, which now change
         real added = 0;
         for (int key = lane; key < KEYS; key += LANES) {
-            real weight = exp(weights[query][key] - most);
+            real weight = start + key < M ? exp(weights[query][key] - most) : real(0);
             weights[query][key] = weight;
             added += weight;
         }
