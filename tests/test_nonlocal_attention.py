@@ -284,3 +284,13 @@ def test_pictures_draw_what_they_are_given_and_refuse_the_rest():
         plots.attention_map(np.ones((3, 8, 8)), weights, (3, 0, 0))
     with pytest.raises(ValueError, match=r"^weights: expected \(T, h, w\)"):
         plots.attention_map(np.ones((2, 8, 8)), weights, (0, 0, 0))
+
+
+def test_more_samples_than_a_launch_takes_go_in_several(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from vidlearn.nonlocal_attention import fast_torch
+
+    monkeypatch.setattr(fast_torch, "LAUNCH", 3)
+    q, k, v = (torch.rand(8, 1, n, 4) for n in (2, 5, 5))
+    whole = torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=0.3)
+    torch.testing.assert_close(fast_torch._in_launches(q, k, v, None, 0.3), whole)
