@@ -102,12 +102,13 @@ def draw(net: Net, shape: Shape | None = None) -> Figure:
     deep = max((len(item.lanes) for item in drawn if isinstance(item, _Lanes)), default=1)
     drop = tallest + words + 2.6  # from one pathway to the next
     figure, ax = plt.subplots()
-    x = 0.0
+    x, first = 0.0, next((item for item in drawn if isinstance(item, _Lanes)), None)
     for item in drawn:
         if isinstance(item, _Box):
             x = _draw(ax, item, x, -drop * (deep - 1) / 2, tallest)
         elif isinstance(item, _Lanes):
             ends = []
+            x += 1.1 * (item is first)  # where the input's shape is written
             for i, lane in enumerate(item.lanes):
                 end = x
                 for box in lane:
@@ -115,10 +116,10 @@ def draw(net: Net, shape: Shape | None = None) -> Figure:
                 ends.append(end)
             x = max(ends)
         else:
-            ax.annotate("", (x, 0.2), (x - 0.5, -drop + tallest), arrowprops={"arrowstyle": "->", "color": "#D55E00"})
-            ax.text(x - 0.1, (tallest - drop) / 2 - 0.6, item.text, fontsize=7, color="#D55E00", ha="left", va="center",
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
-            x += 0.6
+            x += 1.3  # a column of its own, right of the shapes that are written above the second pathway
+            ax.annotate("", (x, 0.2), (x, -drop + tallest), arrowprops={"arrowstyle": "->", "color": "#D55E00"})
+            ax.text(x - 0.15, -0.35, item.text, fontsize=7, color="#D55E00", ha="right", va="top")
+            x += 0.4
     bottom, top = -0.6 - words - drop * (deep - 1), tallest + 2.0
     ax.set(xlim=(-0.3, x + 0.8), ylim=(bottom, top), aspect="equal")
     ax.axis("off")
