@@ -38,6 +38,9 @@ class Question:
         ``"visible"`` reports say what held and what broke; otherwise they show marks only.
     helpers
         Operations of vidlearn that the answer may call.
+    backend
+        What the answer is handed: arrays of NumPy, or tensors of torch. Where the assignment names torch, either may
+        come back.
     """
 
     operation: Operation
@@ -46,6 +49,7 @@ class Question:
     limits: Limits = field(default_factory=Limits)
     visibility: str = "visible"
     helpers: tuple[Operation, ...] = ()
+    backend: str = "numpy"
 
     def helper_sources(self) -> dict[str, str]:
         """By concept the source of the helpers allowed in it: function by function, with what they are built on."""
@@ -108,6 +112,8 @@ class Assignment:
             raise ValueError("two questions ask for functions of the same name")
         name = str(head.get("id", default_id))
         packages = ("numpy", *_extra_packages(head))
+        if "torch" not in packages and any(question.backend == "torch" for question in questions):
+            raise ValueError('backend = "torch" needs packages = ["torch"] in [assignment]')
         assignment = Assignment(name, str(head.get("title", name)), questions, packages, data)
         for question in questions:  # now, not in the middle of a batch
             question.helper_sources()
@@ -125,7 +131,9 @@ def _question(entry: Any, head: Mapping[str, Any], number: int) -> Question:
     place = f"[[question]] {number}"
     if not isinstance(entry, dict) or "operation" not in entry:
         raise ValueError(f'{place} names no operation; write operation = "flow.normal_flow"')
-    _known(entry, place, {"operation", "points", "helpers", "split", "time_limit", "memory_limit", "visibility"})
+    _known(
+        entry, place, {"operation", "points", "helpers", "split", "time_limit", "memory_limit", "visibility", "backend"}
+    )
     operation = vidlearn.operation(str(entry["operation"]))
     points = _number(entry, "points", 1.0, place)
     given = Limits()
@@ -136,6 +144,9 @@ def _question(entry: Any, head: Mapping[str, Any], number: int) -> Question:
     visibility = str(entry.get("visibility", head.get("visibility", "visible")))
     if visibility not in VISIBILITY:
         raise ValueError(f"{place}: visibility is {visibility!r}, expected one of {', '.join(VISIBILITY)}")
+    backend = str(entry.get("backend", "numpy"))
+    if backend not in ("numpy", "torch"):
+        raise ValueError(f"{place}: backend is {backend!r}, expected numpy or torch")
     split = {str(name): _number(entry["split"], name, 0, place) for name in entry.get("split", {})}
     there = [*operation.spec.cases, *(law.statement for law in operation.spec.laws)] if split else []
     for name in split:
@@ -149,7 +160,7 @@ def _question(entry: Any, head: Mapping[str, Any], number: int) -> Question:
     helpers = dict.fromkeys([*head.get("helpers", []), *entry.get("helpers", [])])
     allowed = tuple(vidlearn.operation(str(helper)) for helper in helpers)
     limits = Limits(seconds, 4 * seconds, int(mebibytes * 2**20))
-    return Question(operation, points, split, limits, visibility, allowed)
+    return Question(operation, points, split, limits, visibility, allowed, backend)
 
 
 def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,9 @@ from vidlearn.grade.intake import Paper
 from vidlearn.judge import Bank, Row, Stopped, Verdict, judge
 from vidlearn.sandbox import LAYERS, Candidate, Sandbox, SandboxError, Unreadable, Worker
 
-__all__ = ["STATUSES", "Desk", "blank"]
+__all__ = ["BANKS", "STATUSES", "Desk", "blank"]
+
+BANKS = 4
 
 STATUSES = (
     "correct",
@@ -52,7 +55,12 @@ def blank(
 
 
 class Desk:
-    """Where submissions are graded one after another: a warm sandbox, and the banks drawn once from the secret seed."""
+    """Where submissions are graded one after another: a warm sandbox, and banks drawn once from the secret seed.
+
+    There are several banks, of which a submission gets one. The secret and the file's content decide which, so the same
+    file meets the same inputs, whoever hands it in and whichever process grades it. A bank is drawn when the first
+    submission needs it, and before that submission is opened.
+    """
 
     def __init__(
         self,
@@ -61,11 +69,16 @@ class Desk:
         examples: int = 25,
         feedback: bool = True,
         layers: Sequence[str] = LAYERS,
+        banks: int = BANKS,
     ) -> None:
         self.assignment, self.seed, self.examples, self.feedback = assignment, seed, examples, feedback
         self.views = {q.operation.name: (q.helper_sources(), q.shut()) for q in assignment.questions}
         self.sandbox = Sandbox(assignment.packages, layers)
-        self.exams = {question.operation.name: _Exam(question, seed, examples) for question in assignment.questions}
+        #: for each bank what is asked on it, by operation
+        self.exams = [
+            {q.operation.name: _Exam(q, _bank_seed(seed, number), examples) for q in assignment.questions}
+            for number in range(banks)
+        ]
 
     def __enter__(self) -> Desk:
         return self
@@ -81,11 +94,12 @@ class Desk:
 
     def grade(self, paper: Paper) -> dict[str, Any]:
         """Grade one paper. Whatever is wrong with it ends up in its result."""
-        if paper.problem:
-            return blank(paper, self.assignment, paper.status, paper.problem, self.isolation)
         try:
+            if paper.problem:
+                return blank(paper, self.assignment, paper.status, paper.problem, self.isolation)
+            exams = self.exams_for(paper)
             with _Bench(self, paper) as bench:
-                return self._result(paper, bench)
+                return self._result(paper, bench, exams)
         except Unreadable as error:
             return blank(paper, self.assignment, "unreadable", str(error), self.isolation)
         except Stopped as stop:
@@ -93,11 +107,19 @@ class Desk:
         except SandboxError as error:
             return blank(paper, self.assignment, "not run", f"grader error: {error}")
 
-    def _result(self, paper: Paper, bench: _Bench) -> dict[str, Any]:
+    def exams_for(self, paper: Paper) -> dict[str, _Exam]:
+        """The bank that this paper gets, drawn by now: nothing is drawn while a submission runs."""
+        digest = hmac.digest(str(self.seed).encode(), paper.source, "sha256")
+        exams = self.exams[int.from_bytes(digest[:8], "big") % len(self.exams)]
+        for exam in exams.values():
+            _ = exam.bank
+        return exams
+
+    def _result(self, paper: Paper, bench: _Bench, exams: dict[str, _Exam]) -> dict[str, Any]:
         answers = {}
         # in the order of the definitions, so that cells run once and only as far as the question needs
         for question in sorted(self.assignment.questions, key=lambda q: bench.places[q.operation.short][0]):
-            answers[question.operation.name] = self._question(question, bench)
+            answers[question.operation.name] = self._question(question, bench, exams[question.operation.name])
         questions = [answers[question.operation.name] for question in self.assignment.questions]
         marks = [entry["score"] for entry in questions]
         return {
@@ -107,8 +129,7 @@ class Desk:
             "isolation": bench.isolation, "questions": questions,
         }  # fmt: skip
 
-    def _question(self, question: Question, bench: _Bench) -> dict[str, Any]:
-        exam = self.exams[question.operation.name]
+    def _question(self, question: Question, bench: _Bench, exam: _Exam) -> dict[str, Any]:
         at, untouched = bench.places[question.operation.short]
         if untouched:
             why = "there is no such function" if at < 0 else "the function is still the empty one"
@@ -169,6 +190,11 @@ class Desk:
         if story and any("raises" in row.detail for row in verdict.rows):
             findings.append({"kind": "traceback", "text": story.strip()[-2000:]})
         return findings
+
+
+def _bank_seed(seed: int, number: int) -> int:
+    """The seed of one bank: nothing that a bank's inputs could give away leads back to the secret or to another bank."""
+    return int.from_bytes(hmac.digest(str(seed).encode(), b"bank %d" % number, "sha256")[:8], "big")
 
 
 @dataclass
@@ -286,7 +312,7 @@ class _Bench:
             return self._load(self.worker, question)
 
     def _load(self, worker: Worker, question: Question) -> Candidate:
-        candidate = worker.load(question.operation.short, everything=self.everything)
+        candidate = worker.load(question.operation.short, everything=self.everything, backend=question.backend)
         if self.why_not_everything:
             candidate.load_errors.insert(0, self.why_not_everything)
         return candidate

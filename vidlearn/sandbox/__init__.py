@@ -18,7 +18,10 @@ reported by layer, as it took hold: `Worker.isolation`.
 from __future__ import annotations
 
 import builtins
+import contextlib
+import importlib.util
 import os
+import re
 import select
 import signal
 import socket
@@ -27,6 +30,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +134,8 @@ class Sandbox:
     Parameters
     ----------
     packages
-        Installed packages that a submission may import besides the standard library; imports NumPy beforehand.
+        Installed packages that a submission may import besides the standard library, with what they depend on. They
+        are imported beforehand. An answer may be a torch tensor where torch is among them.
     layers
         The layers to try; all of them, unless a test wants to see what holds without some.
 
@@ -150,13 +155,14 @@ class Sandbox:
         self._tried: Isolation | None = None
         self._wanted = sum(1 << LAYERS.index(name) for name in layers)
         self._control, theirs = socket.socketpair()
-        folder = Path(np.__file__).parents[1]
+        names = list(dict.fromkeys(["numpy", *packages]))
         single = dict.fromkeys(
             ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
         )
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-B", far.__file__, str(theirs.fileno()), str(folder), *packages],
+                [sys.executable, "-I", "-S", "-B", far.__file__, str(theirs.fileno()), ",".join(names),
+                 *installed(names)],
                 env={"PATH": "/nowhere", "HOME": "/tmp", "LANG": "C.UTF-8", **single},
                 pass_fds=[theirs.fileno()], cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE, start_new_session=True,
@@ -278,12 +284,13 @@ class Worker:
         except (TypeError, ValueError):
             raise self._end("crashed", "the process answered out of order") from None
 
-    def load(self, name: str, *, everything: bool = True) -> Candidate:
+    def load(self, name: str, *, everything: bool = True, backend: str = "numpy") -> Candidate:
         """Run the cells up to the definition of `name`, and return the function; `LookupError` where it is none.
 
-        With `everything` false only definitions and imports are run.
+        With `everything` false only definitions and imports are run. With `backend` "torch" the function is handed
+        torch tensors; arrays go in and come out at this end all the same.
         """
-        kind, values = self._ask(far.LOAD, name, everything, seconds=self.limits.seconds)
+        kind, values = self._ask(far.LOAD, name, everything, backend, seconds=self.limits.seconds)
         if kind == far.REFUSED:
             raise LookupError(_text(values[0]))
         errors = [_text(line) for line in values[0]] if values and isinstance(values[0], list) else []
@@ -506,6 +513,44 @@ class Candidate:
             kind, message = RuntimeError, f"{name}: {message}"
         same: Any = type(name[:80] or "Exception", (kind,), {"__str__": lambda _: message})
         return same.__new__(same)
+
+
+def installed(names: Sequence[str]) -> list[str]:
+    """Where some packages and all that they depend on are installed: folders, modules and shared libraries.
+
+    Nothing is imported. `SandboxError` names a package that is not there.
+
+    >>> [Path(path).name for path in installed(["numpy"])]
+    ['numpy', 'numpy.libs']
+    """
+    by_import: Mapping[str, list[str]] = {}
+    distributions: list[metadata.Distribution] = []
+    paths: dict[str, None] = {}
+    for name in names:
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin is None:
+            raise SandboxError(f"the package {name} is not installed here: pip install {name}")
+        home = Path(found.origin).parent if found.submodule_search_locations else Path(found.origin)
+        paths |= dict.fromkeys(str(path) for path in (home, home.with_name(f"{name}.libs")) if path.exists())
+        try:
+            distributions.append(metadata.distribution(name))
+        except metadata.PackageNotFoundError:  # cv2, skimage, …: the project has another name
+            by_import = by_import or metadata.packages_distributions()
+            distributions += map(metadata.distribution, by_import.get(name, ()))
+    seen = {"vidlearn"}
+    while distributions:
+        one = distributions.pop()
+        for file in one.files or ():
+            top = file.parts[0]
+            if top not in ("..", "__pycache__") and not top.endswith((".dist-info", ".pth")):
+                paths[str(one.locate_file(top))] = None
+        for requirement in one.requires or ():
+            name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+            if name not in seen and "extra ==" not in requirement:
+                seen.add(name)
+                with contextlib.suppress(metadata.PackageNotFoundError):
+                    distributions.append(metadata.distribution(name))
+    return list(paths)
 
 
 def _text(value: Any) -> str:

@@ -161,16 +161,15 @@ class View(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 class Packages(importlib.abc.MetaPathFinder):
-    """Finds the allowed packages by name in the folder of installed ones, and no other that lies there."""
+    """Finds the allowed packages where they are installed, and no other that lies beside them.
 
-    def __init__(self, folder: str, names: list[str]) -> None:
-        self.folder, self.names = folder, set(names)
+    `paths` are folders, modules and shared libraries of packages, as they lie in a folder of installed ones.
+    """
+
+    def __init__(self, paths: list[str]) -> None:
+        self.folders = {os.path.basename(path).split(".")[0]: os.path.dirname(path) for path in paths}
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         """Locate a top-level package; its own modules are found by the usual way."""
-        if name not in self.names:
-            return None
-        place = os.path.join(self.folder, name)
-        return importlib.util.spec_from_file_location(
-            name, os.path.join(place, "__init__.py"), submodule_search_locations=[place]
-        )
+        folder = self.folders.get(name)
+        return importlib.machinery.PathFinder.find_spec(name, [folder]) if folder else None

@@ -59,9 +59,9 @@ READY, OPEN, LOAD, CALL, ANSWER, RAISED, REFUSED = range(1, 8)
 def main() -> None:
     """Warm up, then fork a student's process for each order until the grader closes the line."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    folder, names = sys.argv[2], sys.argv[3:]
+    names, packages = sys.argv[2].split(","), sys.argv[3:]
     view = _beside("view")
-    sys.meta_path.insert(0, view.Packages(folder, names))
+    sys.meta_path.insert(0, view.Packages(packages))
     wire, confine, submission = _beside("wire"), _beside("confine"), _beside("submission")
     for name in names:
         importlib.import_module(name)
@@ -69,10 +69,9 @@ def main() -> None:
 
     np.linalg.lstsq(np.eye(2), np.ones(2), rcond=None)
     np.random.default_rng(0)
-    packages = tuple(
-        path for name in names for path in Path(folder).glob(f"{name}*") if path.name in (name, f"{name}.libs")
-    )
-    paths = (*confine.readable(packages), confine.tasks_of_user())
+    if "torch" in names:
+        _warm_torch(importlib.import_module("torch"))
+    paths = (*confine.readable(tuple(map(Path, packages))), confine.tasks_of_user())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's to handle
     gc.collect()
     gc.freeze()
@@ -94,6 +93,15 @@ def main() -> None:
                 pass
         except ChildProcessError:
             pass
+
+
+def _warm_torch(torch: Any) -> None:
+    """One thread, so that there is no pool of threads that a fork would lose, and what a first call would load."""
+    torch.set_num_threads(1)
+    with contextlib.suppress(RuntimeError):
+        torch.set_num_interop_threads(1)
+    with torch.no_grad():
+        torch.nn.functional.conv2d(torch.ones(1, 1, 3, 3) @ torch.ones(3, 3), torch.ones(1, 1, 3, 3))
 
 
 def _keep(order: tuple[int, int, int], handles: list[int], modules: tuple[Any, ...], paths: tuple[Any, ...]) -> None:
@@ -231,18 +239,20 @@ def _serve(line: socket.socket, held: dict[str, str], wire: Any, confine: Any, s
     speak.say(READY, 0, [[name, held[name]] for name in LAYERS])
     work: Any = None
     function: Any = None
+    tensors = False
     while True:
         kind, number, values = speak.hear()
         try:
             if kind == CALL:
-                speak.say(*_call(function, number, values, wire, submission))
+                speak.say(*_call(function, number, values, tensors, wire, submission))
             elif kind == OPEN:
                 raw, suffix, helpers, shut, asked = values
                 view.View({name: source.decode() for name, source in helpers}, set(shut)).install()
                 work = submission.Submission(raw, suffix)
                 speak.say(ANSWER, number, [[n, work.position(n), work.untouched(n)] for n in asked], work.errors[:20])
             elif kind == LOAD:
-                name, everything = values
+                name, everything, backend = values
+                tensors = backend == "torch"
                 before = len(work.errors)
                 function = work.load(name, everything)
                 speak.say(ANSWER, number, work.errors[before:][:20])
@@ -252,14 +262,20 @@ def _serve(line: socket.socket, held: dict[str, str], wire: Any, confine: Any, s
             _flush()
 
 
-def _call(function: Any, number: int, values: list[Any], wire: Any, submission: Any) -> tuple[Any, ...]:
-    """One call of the student's function: its answer, and the arguments that it changed."""
+def _call(function: Any, number: int, values: list[Any], tensors: bool, wire: Any, submission: Any) -> tuple[Any, ...]:
+    """One call of the student's function: its answer, and the arguments that it changed.
+
+    With `tensors` it is handed torch tensors that share the arrays' memory.
+    """
     import numpy as np
 
     positional, keywords = values
     given = [*positional, *(value for _, value in keywords)]
     before = [value.tobytes() if isinstance(value, np.ndarray) and value.flags.writeable else None for value in given]
     try:
+        if tensors:
+            positional = [_tensor(value) for value in positional]
+            keywords = [(name, _tensor(value)) for name, value in keywords]
         answer = function(*positional, **dict(keywords))
     except BaseException as error:
         known = next((c.__name__ for c in type(error).__mro__ if c.__module__ == "builtins"), "Exception")
@@ -270,6 +286,8 @@ def _call(function: Any, number: int, values: list[Any], wire: Any, submission: 
         except BaseException:
             story = []
         name, _, message = submission.describe(error).partition(": ")
+        if "DefaultCPUAllocator" in message:  # how torch says it
+            known = "MemoryError"
         return RAISED, number, known, name, message, "".join(story)[-4000:]
     changed = [
         [i, value]
@@ -279,9 +297,29 @@ def _call(function: Any, number: int, values: list[Any], wire: Any, submission: 
     return ANSWER, number, _plain(answer, wire), changed
 
 
+def _tensor(value: Any) -> Any:
+    import numpy as np
+
+    if not isinstance(value, np.ndarray):
+        return value
+    return sys.modules["torch"].from_numpy(value if value.flags.writeable else value.copy())
+
+
+def _array(value: Any) -> Any:
+    """The numbers of a torch tensor as a NumPy array; anything else as it is."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(value, torch.Tensor):
+        return value
+    host = value.detach().cpu().resolve_conj().resolve_neg()
+    if host.is_floating_point() and host.dtype not in (torch.float16, torch.float32, torch.float64):
+        host = host.float()  # bfloat16 and its like, which NumPy doesn't have
+    return host.numpy()
+
+
 def _plain(value: Any, wire: Any) -> Any:
     """The value, or a stand-in that carries its type's name where it cannot travel."""
     try:
+        value = _array(value)
         wire.encode(value)
         return value
     except Exception:
