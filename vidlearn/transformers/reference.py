@@ -296,7 +296,9 @@ def neighborhood(
     halved = {"block": {"height": H, "width": W}, "stride": {"frames": T, "height": H, "width": W}}.get(kind, {})
     for name, n in halved.items():
         if n % 2:
-            raise ValueError(f"{name}: expected an even number for {kind!r} neighborhoods, which halve it (scheme L+G), got {n}")
+            raise ValueError(
+                f"{name}: expected an even number for {kind!r} neighborhoods, which halve it (scheme L+G), got {n}"
+            )
     tokens = np.arange(T * H * W)
     if kind == "space":
         return tokens.reshape(T, H * W)
