@@ -1,0 +1,229 @@
+"""Reports: what a student reads, and what the teacher sees of a class."""
+
+import html
+import json
+import re
+
+import pytest
+
+from vidlearn.grade import SAMPLES, Assignment, grade, report
+
+TOML = """
+[assignment]
+id = "01_test"
+title = "Exercise <01> | test"
+
+[[question]]
+operation = "flow.normal_flow"
+points = 10
+
+[[question]]
+operation = "flow.linearized_residual"
+points = 5
+"""
+
+EVIL = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "[click](https://evil.example/a)",
+    "![picture](https://evil.example/a.png)",
+    "https://evil.example/b and www.evil.example",
+    "<https://evil.example/c>",
+    "@everyone see #12 and octo/cat#3",
+    "| a | b |\n|---|---|\n| c | d |",
+    "a `b` ``c`` ```\n<b>out</b>\n```` d",
+    "`",
+    "``````\n# heading",
+    "# heading",
+    "- item\n- item",
+    "1. item",
+    "> quote",
+    "**bold** _slanted_ ~~gone~~ __x__ $x$",
+    "title\n===\nother\n---",
+    "    indented",
+    "&lt;b&gt; &#60;b&#62; \\<b>",
+    "</pre></details></table></body>",
+    "\x1b[2J\u202etxt\x00",
+    "[x]: https://evil.example/d\n\n[x]",
+    "<!-- x",
+    "```\n~~~\n```",
+]
+
+
+@pytest.fixture
+def assignment(tmp_path):
+    (tmp_path / "a.toml").write_text(TOML)
+    return Assignment.read(tmp_path / "a.toml")
+
+
+def question(operation, status, score, most, *findings, output=""):
+    told = [dict(zip(("kind", "text", "points"), finding, strict=False)) for finding in findings]
+    return {
+        "operation": operation, "status": status, "score": score, "max_score": most, "findings": told, "output": output,
+    }  # fmt: skip
+
+
+def result(student, status, score, *questions, **more):
+    held = {"level": "A", "enforced": ["seccomp"], "missing": {}}
+    return {
+        "student": student, "submission": f"{student}.py", "status": status, "score": score, "max_score": 15,
+        "isolation": held, "questions": list(questions), **more,
+    }  # fmt: skip
+
+
+def right(student):
+    return result(
+        student, "correct", 15,
+        question("flow.normal_flow", "correct", 10, 10, ("holds", "gradient vanishes", 10)),
+        question("flow.linearized_residual", "correct", 5, 5, ("holds", "grey", 5)),
+    )  # fmt: skip
+
+
+def wrong(student, mistake="sign of I_t", broken=("gradient vanishes",)):
+    return result(
+        student, "partly", 5,
+        question(
+            "flow.normal_flow", "wrong", 0, 10, *(("breaks", name, 0) for name in broken),
+            *([("looks like", mistake), ("hint", "Write it down.")] if mistake else []),
+        ),
+        question("flow.linearized_residual", "correct", 5, 5, ("holds", "grey", 5)),
+    )  # fmt: skip
+
+
+def hostile(text):
+    """A result in which a student got his text into every place that there is."""
+    findings = [(kind, text) for kind in ("note", "smallest", "looks like", "hint", "traceback", "holds", "breaks")]
+    first = question("flow.normal_flow", "wrong", 0, 10, *findings, output=text)
+    second = question("flow.linearized_residual", "not run", None, 5, ("note", text))
+    missing = {"level": "B", "enforced": ["seccomp"], "missing": {"namespaces": text}}
+    return result(text, "not run", None, first, second, notes=[text], isolation=missing) | {"submission": text}
+
+
+@pytest.mark.parametrize("text", EVIL)
+def test_markdown_shows_a_students_text_and_does_nothing_else_with_it(text):
+    markdown_it = pytest.importorskip("markdown_it", reason="not run, because markdown-it-py is not installed")
+    made = report.markdown(hostile(text), "Exercise 01")
+    tokens = markdown_it.MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(made)
+    kinds = {token.type for token in tokens} | {c.type for token in tokens for c in token.children or ()}
+    ours = {"heading", "paragraph", "bullet_list", "list_item", "strong"}
+    assert kinds <= {f"{kind}_{end}" for kind in ours for end in ("open", "close")} | {
+        "inline", "text", "softbreak", "code_inline", "fence",
+    }  # fmt: skip
+    headings = [token.tag for token in tokens if token.type == "heading_open"]
+    assert headings == ["h1", "h2", "h2"], "a student's text must not become a heading"
+    plain = [c.content for token in tokens for c in token.children or () if c.type == "text"]
+    # GitHub and others make links of these where they stand as text
+    assert not any(re.search(r"://|www\.|@|#\d", part) for part in plain)
+    fences = [token.content for token in tokens if token.type == "fence"]
+    assert len(fences) == 3 and len(set(fences)) == 1, "smallest, traceback and printed, each in one block"
+    assert all(c.isprintable() or c == "\n" for c in made)
+
+
+@pytest.mark.parametrize("text", EVIL)
+def test_pages_hold_a_students_text_as_text(text, assignment):
+    for made in (report.page(hostile(text), "T"), report.class_page([hostile(text), right("b")], assignment)):
+        body = made.split("<body", 1)[1]
+        known = {"h1", "h2", "p", "span", "table", "tr", "td", "th", "pre", "code", "details", "summary", "footer", "a",
+                 "br", "small", "svg", "rect", "text", "line", "body", "html"}  # fmt: skip
+        assert {tag.lower() for tag in re.findall(r"</?([A-Za-z!][\w-]*)", body)} <= known
+        assert "onerror=" not in re.sub(r">[^<]*<", "><", body), "no attribute may come from a student"
+        links = re.findall(r'href="([^"]*)"', body)
+        assert all(re.fullmatch(r"reports/[A-Za-z0-9._-]+\.html", link) for link in links)
+        assert made.count("</body>") == 1 and made.endswith("</html>\n")
+        assert all(c.isprintable() or c in "\n\t" for c in made)
+    visible = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+    assert html.escape(visible) in report.page(hostile(text), "T")
+
+
+def test_pages_need_no_script_and_no_other_file(assignment):
+    for made in (report.page(right("ada"), "T"), report.class_page([right("ada")], assignment)):
+        assert "default-src 'none'" in made
+        assert not re.search(r"<script|<link|<img|src=|url\(|@import|http", made.replace("http-equiv", ""))
+
+
+def test_a_student_reads_what_is_right_before_what_breaks_and_what_to_do_after():
+    told = question(
+        "flow.normal_flow", "partly", 6, 10, ("breaks", "B", 0), ("looks like", "L"), ("hint", "T"), ("note", "N"),
+        ("smallest", "Ix = 1"), ("holds", "H", 6), ("traceback", "R"), output="P",
+    )  # fmt: skip
+    made = report.markdown(result("ada", "partly", 6, told), "Title")
+    order = ["6 / 15", "6 / 10", "1 of 2 hold", "holds", "breaks", "note", "smallest", "looks like", "hint", "try it"]
+    order += ["traceback", "printed"]
+    places = [made.index(word) for word in order]
+    assert places == sorted(places)
+    page = report.page(result("ada", "partly", 6, told), "Title")
+    found = re.findall(r"<tr><td>([^<]*)</td>", page)
+    assert found == ["holds", "breaks", "note", "smallest", "looks like", "hint", "try it", "traceback", "printed"]
+
+
+def test_a_file_that_could_not_be_read_is_told_once():
+    broken = [question(name, "unreadable", 0, 5, ("note", "it was cut off")) for name in ("flow.warp", "flow.dense")]
+    for made in (report.page(result("a", "unreadable", 0, *broken), "T"),
+                 report.markdown(result("a", "unreadable", 0, *broken), "T")):  # fmt: skip
+        assert made.count("it was cut off") == 1 and made.count("try it") == 1
+
+
+def test_not_graded_is_not_shown_as_zero(assignment):
+    missing = result("ada", "not run", None, *(question(q, "not run", None, 5, ("note", "two files")) for q in "ab"))
+    assert "not graded" in report.markdown(missing, "T") and "This is not a zero" in report.markdown(missing, "T")
+    page = report.class_page([missing, right("ben")], assignment)
+    assert "mean 15.00, median 15.00 of 15; 1 not graded" in page
+    assert re.search(r"a person has to look.*ada.*two files", page, re.DOTALL)
+
+
+def test_marks_only_means_marks_only():
+    bare = question("flow.normal_flow", "wrong", 0, 10)
+    made = report.markdown(result("ada", "wrong", 0, bare), "T")
+    assert "Only the mark is shown" in made and "try it" not in made
+
+
+def text_of(page):
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page.split("</style>")[1])).split())
+
+
+def test_the_class_page_counts_what_breaks_among_the_answers_that_could_be_looked_at(assignment):
+    class_ = [right("a"), right("b"), wrong("c"), wrong("d", broken=("gradient vanishes", "points along the gradient"))]
+    idle = question("flow.normal_flow", "not attempted", 0, 10, ("note", "empty"))
+    class_.append(result("e", "not attempted", 0, idle, {**idle, "operation": "flow.linearized_residual"}))
+    text = text_of(report.class_page(class_, assignment))
+    assert "normal_flow cases gradient vanishes 2 of 4 50%" in text
+    assert "normal_flow law points along the gradient 1 of 4 25%" in text
+    assert text.index("gradient vanishes 2 of 4") < text.index("points along the gradient 1 of 4")
+    assert "flow.normal_flow 10 4.00 0.00 40% 1" in text, "points, mean, median, share right, not attempted"
+    assert "5 submissions" in text and "mean 8.00, median 5.00 of 15" in text
+    svg = report.class_page(class_, assignment).split("<svg")[1]
+    assert "1 from 0, 2 from 4.5, 2 from 13.5" in svg
+
+
+def test_the_class_page_names_the_commonest_mistakes_and_who_made_them(assignment):
+    class_ = [wrong("c"), wrong("d"), wrong("e", "forgot the norm"), wrong("<f>", None), right("g")]
+    page = report.class_page(class_, assignment)
+    text = text_of(page)
+    assert re.search(r"sign of I_t.* 2 c, ?d.*forgot the norm.* 1 e", text.replace(" ,", ","))
+    assert "1 answer that is not correct looks like none of the mistakes" in text
+    assert '<a href="reports/c.html">c</a>' in page and '<a href="reports/f.html">&lt;f&gt;</a>' in page
+
+
+def test_a_mark_at_the_edge_of_a_bar_and_full_marks_are_counted_once(assignment):
+    for score in (0, 1.5, 3, 14.99, 15):
+        page = report.class_page([{**right("a"), "score": score}], assignment)
+        assert len(re.findall(r"<rect[^>]*height=\"120\.0\"", page)) == 1
+
+
+def test_the_links_of_the_class_page_lead_to_the_students_pages(tmp_path):
+    chosen = tmp_path / "in"
+    chosen.mkdir()
+    for name in ("student-02.ipynb", "student-05.ipynb"):
+        (chosen / name).write_bytes((SAMPLES / "submissions" / name).read_bytes())
+    asked = Assignment.read(SAMPLES / "assignment.toml")
+    results = grade(chosen, asked, tmp_path / "out", seed=1, examples=4)
+    page = report.class_page(json.loads((tmp_path / "out" / "results.json").read_text()), asked)
+    links = re.findall(r'href="([^"]*)"', page)
+    assert len(links) > len(results) and all((tmp_path / "out" / link).is_file() for link in links)
+
+
+def test_three_hundred_students_fit_on_a_page(assignment):
+    page = report.class_page(
+        [wrong(f"student-{i}") if i % 3 else right(f"student-{i}") for i in range(300)], assignment
+    )
+    assert len(page) < 400_000 and "200 of 300" in page
