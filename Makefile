@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: demo test quick lint lab docs bench published gpu clean
+.PHONY: demo test quick lint lab docs bench published nbgrader gpu clean
 
 demo: $(STAMP)            ## the three jobs on real input, with a report
 	$(BIN)/vidlearn demo
@@ -41,6 +41,11 @@ published: $(STAMP)       ## our networks against PyTorchVideo's and Hugging Fac
 	$(BIN)/pip install -q --no-deps --upgrade --target .peers transformers==4.49.0 huggingface_hub==0.29.3 tokenizers==0.21.1 safetensors regex tqdm pyyaml
 	PYTHONPATH=.peers $(BIN)/python -m pytest -q tests/test_nets_published.py tests/test_nets_transformers.py
 
+nbgrader: $(STAMP)        ## nbgrader itself, in a folder of its own, reads and grades our notebooks
+	$(PYTHON) -m venv .peers-nbgrader
+	.peers-nbgrader/bin/python -m pip install -q --disable-pip-version-check nbgrader==0.9.6 -e .
+	$(BIN)/python -m pytest -q tests/test_grade_nbgrader.py
+
 gpu:                      ## the GPU tests, with the Python that has CuPy and a CUDA build of torch
 	PYTHONPATH=. $(PYTHON) -m pytest -q -m gpu tests/test_operations.py tests/test_nets.py
 
@@ -51,4 +56,4 @@ $(STAMP): pyproject.toml constraints-cpu.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) .peers site build dist demo-report docs/lectures docs/exercises
+	rm -rf $(VENV) .peers .peers-nbgrader site build dist demo-report docs/lectures docs/exercises
