@@ -4,6 +4,7 @@ import html
 import json
 import re
 
+import numpy as np
 import pytest
 
 from vidlearn.grade import SAMPLES, Assignment, grade, report
@@ -227,3 +228,49 @@ def test_three_hundred_students_fit_on_a_page(assignment):
         [wrong(f"student-{i}") if i % 3 else right(f"student-{i}") for i in range(300)], assignment
     )
     assert len(page) < 400_000 and "200 of 300" in page
+
+
+CLIPPED = """
+import numpy as np
+def normal_flow(Ix, Iy, It):
+    n = Ix**2 + Iy**2
+    flow = np.stack([-It * Ix, -It * Iy], axis=-1) / n[..., None]
+    return flow
+"""
+NO_FLOW = "def linearized_residual(Ix, Iy, It, flow):\n    raise ValueError('a\\nb')\n"
+
+
+def test_the_smallest_input_runs_as_it_stands_below_the_function(tmp_path, assignment):
+    (tmp_path / "ada.py").write_text(CLIPPED + NO_FLOW)
+    (got,) = grade(tmp_path / "ada.py", assignment, seed=1, examples=8)
+    smallest = [f["text"] for q in got["questions"] for f in q["findings"] if f["kind"] == "smallest"]
+    assert len(smallest) == 2
+    for text, short in zip(smallest, ("normal_flow", "linearized_residual"), strict=True):
+        calls = []
+        space = {"np": np, short: lambda *args, calls=calls: calls.append(args)}
+        exec(text, space)  # our own text, made of arrays
+        assert len(calls) == 1 and all(isinstance(value, np.ndarray) for value in calls[0])
+        operation = next(q.operation for q in assignment.questions if q.operation.short == short)
+        operation(*calls[0])  # an input that the operation takes
+    assert smallest[0].splitlines()[-1].startswith("# at y=0, x=0: expected (u, v) = (0, 0), got")
+    assert smallest[1].splitlines()[-1] == "# it raises ValueError: a"
+
+
+def test_a_traceback_does_not_say_where_the_grader_keeps_its_python(tmp_path, assignment):
+    (tmp_path / "ada.py").write_text(
+        "import numpy as np\ndef normal_flow(Ix, Iy, It):\n    return np.gradient(Ix, edge_order=7)\n"
+    )
+    (got,) = grade(tmp_path / "ada.py", assignment, seed=1, examples=4)
+    (story,) = [f["text"] for f in got["questions"][0]["findings"] if f["kind"] == "traceback"]
+    assert 'File "<cell 1>", line 3' in story or 'File "ada.py"' in story or "line 3" in story
+    assert 'File "numpy/' in story and "site-packages" not in story and 'File "/' not in story
+
+
+def test_rows_say_whether_they_are_cases_or_laws(tmp_path, assignment):
+    (tmp_path / "ada.py").write_text(CLIPPED)
+    (got,) = grade(tmp_path / "ada.py", assignment, seed=1, examples=4)
+    kinds = {f["text"]: f["row"] for f in got["questions"][0]["findings"] if f["kind"] in ("holds", "breaks")}
+    assert kinds["gradient vanishes"] == "case" and kinds["points along the gradient"] == "law"
+    page = report.page(got, "T")
+    assert "cases: gradient vanishes" in page and "cases: points" not in page
+    assert "cases: gradient vanishes" in report.markdown(got, "T")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ import numpy as np
 
 from vidlearn.grade.assignment import Assignment, Question
 from vidlearn.grade.intake import Paper
-from vidlearn.judge import Bank, Row, Stopped, Verdict, judge
+from vidlearn.judge import Bank, Counterexample, Row, Stopped, Verdict, judge
 from vidlearn.sandbox import LAYERS, Candidate, Sandbox, SandboxError, Unreadable, Worker
 
 __all__ = ["BANKS", "STATUSES", "Desk", "blank"]
@@ -179,15 +180,14 @@ class Desk:
         if shown is not verdict:  # seen on inputs that anyone can draw: the form's problem may be told in full
             findings += [_note(f"it {row.detail}") for row in shown.rows if row.kind == "form" and not row.held]
         if shown is not verdict and shown.counterexample:
-            case = shown.counterexample
-            given = ", ".join(f"{name} = {text}" for name, text in case.paste().items())
-            said = f"{case.where}: expected {case.expected}, got {case.got}".removeprefix(": ")
-            findings.append({"kind": "smallest", "text": f"{given}\n{said if case.expected else f'it {case.got}'}"})
+            findings.append({"kind": "smallest", "text": _to_paste(shown.counterexample, question)})
         mistake = shown.mistake or verdict.mistake
         if mistake:
             findings.append({"kind": "looks like", "text": mistake.name})
             findings += [{"kind": "hint", "text": hint} for hint in mistake.hints[:1]]
         if story and any("raises" in row.detail for row in verdict.rows):
+            # which Python this is, and where it lives, is no matter of theirs
+            story = re.sub(r'File "/[^"\n]*/(?:site-packages|python3\.\d+)/', 'File "', story)
             findings.append({"kind": "traceback", "text": story.strip()[-2000:]})
         return findings
 
@@ -361,12 +361,31 @@ def _findings(verdict: Verdict, shares: dict[str, float], question: Question) ->
     """What held and what broke, in words; never the hidden input on which it did."""
     findings = []
     for row in verdict.rows:
+        finding: dict[str, Any] = {"kind": "holds" if row.held else "breaks", "text": row.name, "row": row.kind}
         if row.name in shares:
-            points = round(shares[row.name], 2)
-            findings.append({"kind": "holds" if row.held else "breaks", "text": row.name, "points": points})
+            findings.append({**finding, "points": round(shares[row.name], 2)})
         elif not row.held:
-            findings.append({"kind": "breaks", "text": row.name})
+            findings.append(finding)
     return findings + [_note(text) for text in verdict.notes]
+
+
+def _to_paste(case: Counterexample, question: Question) -> str:
+    """The smallest failing input as lines of Python, for a cell below the function."""
+    lines = []
+    for name, text in case.paste().items():
+        if text.startswith("np.array(") and question.backend == "torch":
+            text = f"torch.from_numpy({text})"
+        lines.append(f"# {name}: {text}" if text.startswith("an array of") else f"{name} = {text}")
+    if any(re.search(r"\b(?:nan|inf)\b", line) for line in lines):
+        lines.insert(0, "from numpy import inf, nan")
+    positional, keywords = question.operation.signature.order({name: name for name in case.inputs})
+    given = ", ".join([*positional, *(f"{name}={name}" for name in keywords)])
+    lines.append(f"{question.operation.short}({given})")
+    if case.breaks not in question.operation.spec.cases:  # a law: it may ask the function several times
+        lines.append(f"# breaks: {case.breaks}")
+    said = f"{case.where}: expected {case.expected}, got {case.got}".removeprefix(": ")
+    lines.append("# " + " ".join((said if case.expected else f"it {case.got}").split()))
+    return "\n".join(lines)
 
 
 def _overall(statuses: list[str], score: float) -> str:

@@ -172,7 +172,8 @@ def _blocks(question: dict[str, Any]) -> list[_Block]:
     by_kind = defaultdict(list)
     for finding in findings:
         points = f"{finding['points']:g}" if "points" in finding else ""
-        by_kind[finding["kind"]].append((finding["kind"], str(finding["text"]), points))
+        text = f"cases: {finding['text']}" if finding.get("row") == "case" else str(finding["text"])
+        by_kind[finding["kind"]].append((finding["kind"], text, points))
     notes = by_kind.pop("note", [])
     if not findings and status not in ("correct", "not run"):
         lead = "Only the mark is shown for this question"
