@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import vidlearn
+from vidlearn.grade.sources import source_of
 from vidlearn.operation import Operation
 from vidlearn.sandbox import Limits
 
 __all__ = ["Assignment", "Question"]
 
+_LIMITS = ("time_limit", "total_limit", "memory_limit")
 VISIBILITY = ("visible", "after_published", "after_due_date", "hidden")
 
 
@@ -56,7 +55,7 @@ class Question:
         sources = {}
         for concept in vidlearn.CONCEPTS:
             allowed = [helper for helper in self.helpers if helper.concept == concept]
-            sources[concept] = _source_of(allowed, self.operation.short) if allowed else ""
+            sources[concept] = source_of(allowed, self.operation.short) if allowed else ""
         return sources
 
     def shut(self) -> tuple[str, ...]:
@@ -98,7 +97,7 @@ class Assignment:
         """The same from the parsed TOML."""
         head = _table(data, "assignment")
         _known(data, "the file", {"assignment", "question"})
-        _known(head, "[assignment]", {"id", "title", "helpers", "packages", "time_limit", "memory_limit", "visibility"})
+        _known(head, "[assignment]", {"id", "title", "helpers", "packages", *_LIMITS, "visibility"})
         asked = data.get("question", [])
         if not isinstance(asked, list) or not asked:
             raise ValueError(
@@ -131,13 +130,12 @@ def _question(entry: Any, head: Mapping[str, Any], number: int) -> Question:
     place = f"[[question]] {number}"
     if not isinstance(entry, dict) or "operation" not in entry:
         raise ValueError(f'{place} names no operation; write operation = "flow.normal_flow"')
-    _known(
-        entry, place, {"operation", "points", "helpers", "split", "time_limit", "memory_limit", "visibility", "backend"}
-    )
+    _known(entry, place, {"operation", "points", "helpers", "split", *_LIMITS, "visibility", "backend"})
     operation = vidlearn.operation(str(entry["operation"]))
     points = _number(entry, "points", 1.0, place)
     given = Limits()
     seconds = _number(entry, "time_limit", _number(head, "time_limit", given.seconds, "[assignment]"), place)
+    total = _number(entry, "total_limit", _number(head, "total_limit", 10 * seconds, "[assignment]"), place)
     mebibytes = _number(
         entry, "memory_limit", _number(head, "memory_limit", given.memory / 2**20, "[assignment]"), place
     )
@@ -159,7 +157,7 @@ def _question(entry: Any, head: Mapping[str, Any], number: int) -> Question:
         raise ValueError(f"{place}: split adds up to {sum(split.values()):g} of {points:g} points")
     helpers = dict.fromkeys([*head.get("helpers", []), *entry.get("helpers", [])])
     allowed = tuple(vidlearn.operation(str(helper)) for helper in helpers)
-    limits = Limits(seconds, 4 * seconds, int(mebibytes * 2**20))
+    limits = Limits(seconds, total, int(mebibytes * 2**20))
     return Question(operation, points, split, limits, visibility, allowed, backend)
 
 
@@ -194,43 +192,3 @@ def _extra_packages(head: Mapping[str, Any]) -> tuple[str, ...]:
         if not name.isidentifier() or name == "vidlearn":
             raise ValueError(f"packages names {name!r}; expected importable packages such as 'scipy'")
     return tuple(name for name in names if name != "numpy")
-
-
-def _source_of(operations: list[Operation], asked: str) -> str:
-    """The text of some references and of all that they use in their modules; refuses where that includes an answer."""
-    pieces: dict[str, str] = {}
-    for operation in operations:
-        module = inspect.getmodule(operation.reference)
-        if module is None:
-            raise ValueError(f"helpers: the source of {operation.name} cannot be found")
-        _collect(module, operation.short, operation, asked, pieces)
-    return "from __future__ import annotations\nimport numpy as np\n" + "\n\n".join(pieces.values()) + "\n"
-
-
-def _collect(module: ModuleType, name: str, wanted: Operation, asked: str, pieces: dict[str, str]) -> None:
-    if name in pieces:
-        return
-    if name == asked:
-        how = "is itself asked for" if name == wanted.short else f"is built on {name}, which is asked for"
-        raise ValueError(f"helpers: {wanted.name} cannot be allowed: it {how}")
-    text = inspect.getsource(module)
-    statements = {bound: node for node in ast.parse(text).body for bound in _defines(node)}
-    node = statements[name]
-    pieces[name] = ""  # marks it as under way: functions may call one another
-    for used in sorted({inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)} - {name, "np"}):
-        if isinstance(statements.get(used), ast.FunctionDef | ast.Assign | ast.AnnAssign | ast.ClassDef):
-            _collect(module, used, wanted, asked, pieces)
-        elif isinstance(statements.get(used), ast.Import | ast.ImportFrom):
-            pieces.setdefault(used, ast.unparse(statements[used]))
-    pieces[name] = ast.get_source_segment(text, node) or ast.unparse(node)
-
-
-def _defines(node: ast.stmt) -> list[str]:
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
-        return [node.name]
-    if isinstance(node, ast.Assign | ast.AnnAssign):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return [target.id for target in targets if isinstance(target, ast.Name)]
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
-    return []
