@@ -536,12 +536,18 @@ def _number(text: str) -> float | None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``vidlearn export``."""
     parser.add_argument("results", metavar="MARKS/results.json", help="what vidlearn grade wrote")
-    parser.add_argument("--to", required=True, choices=("gradescope", "canvas", "moodle", "csv", "sqlite"))
+    parser.add_argument("--to", required=True, choices=("gradescope", "canvas", "moodle", "nbgrader", "csv", "sqlite"))
     parser.add_argument("--into", metavar="FILE", help="canvas, moodle: the file you downloaded there")
     parser.add_argument("--column", metavar="NAME", help="canvas, moodle: the column to fill")
     parser.add_argument("--student", metavar="NAME", help="gradescope: whose result, if there are several")
-    parser.add_argument("--assignment", metavar="FILE.toml", help="gradescope: says which questions students may see")
-    parser.add_argument("--out", required=True, metavar="FILE", help="the file to write; sqlite: to add a run to")
+    parser.add_argument(
+        "--assignment",
+        metavar="FILE.toml",
+        help="gradescope: says which questions students may see; nbgrader: names it",
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="the file to write; sqlite: to add a run to; nbgrader: the course"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -572,6 +578,17 @@ def main(args: argparse.Namespace) -> int:
     elif args.to == "csv":
         _write(out, plain_csv(results).encode("utf-8", "backslashreplace"))
         print(f"{len(results)} results · {out}")
+    elif args.to == "nbgrader":
+        from vidlearn.grade import nbgrader
+        from vidlearn.grade.assignment import Assignment
+
+        asked = Assignment.read(args.assignment) if args.assignment else None
+        name, title = (asked.id, asked.title) if asked else (str(facts.get("assignment", "")), "")
+        if not name:
+            raise ValueError(f"assignment: no run.json beside {args.results} names it; give its file with --assignment")
+        files, unplaced = nbgrader.feedback(results, name, out, title)
+        left += unplaced
+        print(f"{len(files) - 1} reports · {files[0]}")
     elif args.to == "sqlite":
         from vidlearn.grade.gradebook import Gradebook
 

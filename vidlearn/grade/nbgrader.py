@@ -206,7 +206,9 @@ def _broken(cell: Mapping[str, Any], mark: Mapping[str, Any], regions: set[str])
         found.append("has points that are not a number from 0 on")
     if not isinstance(digest, str) or len(digest) != 32:
         found.append("has a checksum that is none")
-    if mark.get("cell_type", cell["cell_type"]) != cell["cell_type"]:
+    if mark.get("cell_type", "code") not in ("raw", "code", "markdown"):
+        found.append("has a cell_type that there is not")
+    elif mark.get("cell_type", cell["cell_type"]) != cell["cell_type"]:
         found.append("was of another cell type")
     if task and cell["cell_type"] != "markdown":
         found.append("is a task and not markdown")

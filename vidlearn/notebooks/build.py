@@ -9,7 +9,6 @@ sees are derived from these two marks, so that nobody keeps them by hand.
 from __future__ import annotations
 
 import ast
-import copy
 import hashlib
 import re
 from pathlib import Path
@@ -18,11 +17,12 @@ from typing import TYPE_CHECKING
 import jupytext
 import nbformat
 
+from vidlearn.grade.nbgrader import checksum, without_answers
+
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-STUB = ["# YOUR CODE HERE", "raise NotImplementedError()"]  # what nbgrader itself would put there
 CHECK = re.compile(r"^vl\.check\((\w+)\)$", re.MULTILINE)
 
 __all__ = ["exercise", "generated", "lecture", "solution", "stale"]
@@ -71,14 +71,17 @@ def exercise(source: Path) -> NotebookNode:
     notebook = solution(source)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.source = _without_answers(cell.source, source)
+            try:
+                cell.source = without_answers(cell.source)
+            except ValueError as error:
+                raise ValueError(f"{source}: {error}") from None
         mark = cell.metadata.get("nbgrader")
         if mark:
             cell.metadata.deletable = False
             if mark.locked:
                 cell.metadata.editable = False
             mark.cell_type = cell.cell_type
-            mark.checksum = _checksum(cell)
+            mark.checksum = checksum(cell)
     return notebook
 
 
@@ -119,33 +122,3 @@ def _function_name(cell: NotebookNode, source: Path) -> str:
     if not names:
         raise ValueError(f"{source}: a solution cell defines no function: {cell.source[:80]!r}")
     return names[-1]  # helpers may stand above the function that is asked for
-
-
-def _without_answers(text: str, source: Path) -> str:
-    kept: list[str] = []
-    inside = None
-    for line in text.splitlines():
-        marker = re.fullmatch(r"(\s*)### (BEGIN|END) (SOLUTION|HIDDEN TESTS)", line.rstrip())
-        if marker is None:
-            if inside is None:
-                kept.append(line)
-            continue
-        indent, edge, kind = marker.groups()
-        if (edge == "BEGIN") != (inside is None) or (edge == "END" and inside != kind):
-            raise ValueError(f"{source}: {line.strip()!r} is nested or has no partner")
-        if edge == "BEGIN" and kind == "SOLUTION":
-            kept += [indent + stub for stub in STUB]
-        inside = kind if edge == "BEGIN" else None
-    if inside is not None:
-        raise ValueError(f"{source}: '### BEGIN {inside}' has no end")
-    return "\n".join(kept)
-
-
-def _checksum(cell: NotebookNode) -> str:
-    """Return nbgrader's checksum, by which it sees whether a student has changed a locked cell."""
-    mark = copy.copy(cell.metadata.nbgrader)
-    locked = not mark.solution and (mark.grade or mark.locked)
-    parts = [cell.source, cell.cell_type, str(mark.grade), str(mark.solution), str(locked), mark.grade_id]
-    if mark.grade:
-        parts.append(str(float(mark.points)))
-    return hashlib.md5("".join(parts).encode(), usedforsecurity=False).hexdigest()
