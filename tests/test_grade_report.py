@@ -148,8 +148,19 @@ def test_a_student_reads_what_is_right_before_what_breaks_and_what_to_do_after()
         ("smallest", "Ix = 1"), ("holds", "H", 6), ("traceback", "R"), output="P",
     )  # fmt: skip
     made = report.markdown(result("ada", "partly", 6, told), "Title")
-    order = ["6 / 15", "6 / 10", "1 of 2 hold", "holds", "breaks", "note", "smallest", "looks like", "hint", "try it"]
-    order += ["traceback", "printed"]
+    order = [
+        "6 / 15",
+        "6 / 10",
+        "1 of 2 hold",
+        "holds",
+        "breaks",
+        "note",
+        "smallest input",
+        "looks like",
+        "hint",
+        "try it",
+    ]
+    order += ["Where it stopped", "What it printed"]
     places = [made.index(word) for word in order]
     assert places == sorted(places)
     page = report.page(result("ada", "partly", 6, told), "Title")

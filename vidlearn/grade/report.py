@@ -48,11 +48,17 @@ footer { margin-top: 3rem; font-size: .85rem; opacity: .75; }
 
 _LEADS = {
     "not attempted": "There is no answer yet",
-    "crashed": "It could not be graded, because its process ended",
-    "timed out": "It could not be graded, because it took too long",
-    "out of memory": "It could not be graded, because it asked for more memory than there is",
+    "crashed": "It could not be graded",
+    "timed out": "It could not be graded",
+    "out of memory": "It could not be graded",
     "unreadable": "The file could not be read",
     "not run": "Not graded. This is not a zero: a person has to look at it",
+}
+
+_TITLES = {
+    "smallest": "The smallest input found on which it goes wrong",
+    "traceback": "Where it stopped",
+    "printed": "What it printed",
 }
 
 _TRIES = {
@@ -70,13 +76,13 @@ _TRIES = {
 def page(result: dict[str, Any], title: str) -> str:
     """One student's report as HTML that stands alone. All that a student wrote is escaped."""
     parts = [
-        f"<h1>{_text(title)} <span class=mark>{_mark(result)}</span></h1>",
+        f"<h1><span class=mark>{_mark(result)}</span> {_text(title)}</h1>",
         f"<p>{_text(result['student'])} · {_text(result['submission'])} · {_text(_standing(result))}</p>",
     ]
     parts += [f"<p>{_text(_sentence(note))}</p>" for note in result.get("notes", [])]
     for heading, mark, blocks in _sections(result):
         if heading:
-            parts.append(f"<h2><code>{_text(heading)}</code> · {_text(mark[1])} <span class=mark>{mark[0]}</span></h2>")
+            parts.append(f"<h2><span class=mark>{mark[0]}</span> <code>{_text(heading)}</code> · {_text(mark[1])}</h2>")
         rows = []
         for kind, text, points in blocks:
             if not kind:
@@ -118,7 +124,7 @@ def markdown(result: dict[str, Any], title: str) -> str:
     1 of 2 hold.
     <BLANKLINE>
     - **holds**: inside (1)
-    - **breaks**: outside (0)
+    - **breaks**: outside
     - **try it**: run `vl.check(warp)` below your function: it shows an input on which it fails.
     <BLANKLINE>
     """
@@ -132,15 +138,17 @@ def markdown(result: dict[str, Any], title: str) -> str:
         if heading:
             lines += [f"## `{heading}` · {mark[0]} · {mark[1]}", ""]
         for kind, text, points in blocks:
-            if kind in ("smallest", "traceback", "printed"):
-                lines += ["", f"**{kind}**:", "", *_fenced(text, "python" if kind == "smallest" else "text"), ""]
+            if kind in _TITLES:
+                lines += ["", f"{_TITLES[kind]}:", "", *_fenced(text, "python" if kind == "smallest" else "text"), ""]
             elif kind == "try it":
                 lines.append(f"- **try it**: {re.sub('</?code>', '`', text)}")
             elif not kind:
                 lines += [_inline(_sentence(text)), ""]
             else:
                 said = _inline(_sentence(text) if kind in ("note", "hint") else text)
-                lines.append(f"- **{kind}**: {said}{f' ({points})' if points else ''}")
+                lines.append(
+                    f"- **{kind}**: {said}{f' ({points})' if points and (kind, points) != ('breaks', '0') else ''}"
+                )
         lines.append("")
     if result.get("isolation"):
         lines += [_inline(_isolation(result)), ""]
@@ -153,7 +161,10 @@ _Block = tuple[str, str, str]  # kind, text, points
 def _sections(result: dict[str, Any]) -> list[tuple[str, tuple[str, str], list[_Block]]]:
     """What there is to say of each question: its name, mark and status, and the blocks in the order of reading."""
     questions = result["questions"]
-    stories = [_blocks(question) for question in questions]
+    stories, shaky = [], False
+    for question in questions:
+        stories.append(_blocks(question, shaky))
+        shaky = shaky or question["status"] in ("partly", "wrong", "crashed", "timed out")
     if (
         len(questions) > 1
         and result["status"] in ("unreadable", "not run")
@@ -166,8 +177,11 @@ def _sections(result: dict[str, Any]) -> list[tuple[str, tuple[str, str], list[_
     ]
 
 
-def _blocks(question: dict[str, Any]) -> list[_Block]:
-    """First what is right, then what breaks, on which input, what it looks like, and what to do."""
+def _blocks(question: dict[str, Any], shaky: bool) -> list[_Block]:
+    """First what is right, then what breaks, on which input, what it looks like, and what to do.
+
+    Where an earlier answer is not right either, that may be all that is wrong with this one.
+    """
     status, findings = question["status"], question["findings"]
     by_kind = defaultdict(list)
     for finding in findings:
@@ -188,6 +202,8 @@ def _blocks(question: dict[str, Any]) -> list[_Block]:
     for kind in ("smallest", "looks like", "hint"):
         blocks += by_kind.pop(kind, [])
     tip = _tip(question) if findings else ""
+    if tip and shaky and status == "wrong" and not any(kind == "looks like" for kind, _, _ in blocks):
+        tip = "if it calls your answer to an earlier question, mend that one first. Then " + tip
     blocks += [("try it", tip, "")] if tip else []
     for rest in by_kind.values():
         blocks += rest
