@@ -1,9 +1,11 @@
-"""Grading: right answers get full marks however odd, wrong ones a reason, and one bad file never stops a batch."""
+"""Grading: wrong answers get a reason, and one bad file never stops a batch.
+
+What other graders get wrong is in `test_grade_matrix`, what is right but odd in `test_grade_honest`.
+"""
 
 import argparse
 import json
 import os
-import textwrap
 import zipfile
 
 import pytest
@@ -52,165 +54,6 @@ def marked(desk, source, suffix=".py"):
 
 def told(question, kind):
     return [finding["text"] for finding in question["findings"] if finding["kind"] == kind]
-
-
-# ------------------------------------------------------------------ what other graders get wrong, one test a row
-
-
-def test_a_right_answer_gets_all_points_and_a_wrong_one_none_with_a_reason(desk):
-    right = marked(desk, IMPORTS + RIGHT)
-    assert (right["status"], right["score"]) == ("correct", 10) and not told(right, "breaks")
-    wrong = marked(desk, IMPORTS + WRONG)
-    assert (wrong["status"], wrong["score"]) == ("wrong", 0)
-    assert told(wrong, "looks like") == ["sign of I_t"] and told(wrong, "hint")
-    assert "expected (u, v) = " in told(wrong, "smallest")[0]
-
-
-def test_patching_the_test_machinery_earns_nothing(desk):
-    source = (
-        IMPORTS
-        + ZEROS
-        + textwrap.dedent("""
-        import numpy.testing, unittest
-        np.allclose = np.array_equal = np.isclose = numpy.testing.assert_allclose = lambda *a, **k: True
-        vl.check = vl.judge = lambda *a, **k: True
-    """)
-    )
-    assert marked(desk, source)["score"] == 0
-
-
-def test_an_object_that_equals_everything_is_not_an_array_of_numbers(desk):
-    source = "class Same:\n    def __eq__(self, other): return True\ndef normal_flow(Ix, Iy, It): return Same()\n"
-    question = marked(desk, source)
-    assert question["score"] == 0
-    assert any("type Same" in text and "array of numbers" in text for text in told(question, "note"))
-
-
-def test_a_right_answer_that_warns_is_right(desk):
-    source = IMPORTS + RIGHT.replace(
-        "    squared", "    import warnings; warnings.warn('careful'); np.zeros(1) / 0\n    squared", 1
-    )
-    question = marked(desk, source)
-    assert question["score"] == 10 and "careful" in question["output"]
-
-
-def test_ending_the_process_is_a_crash_of_this_question_only(desk):
-    question = marked(desk, "import os\ndef normal_flow(Ix, Iy, It): os._exit(0)\n")
-    assert (question["status"], question["score"]) == ("crashed", 0)
-    assert "ended by itself, with exit code 0" in told(question, "note")[0]
-
-
-def test_an_infinite_loop_times_out_and_the_others_are_graded(tmp_path):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "student-01.py").write_text("def normal_flow(Ix, Iy, It):\n    while True: pass\n")
-    (tmp_path / "in" / "student-02.py").write_text(IMPORTS + RIGHT)
-    results = grade(tmp_path / "in", Assignment.from_dict(TOML), tmp_path / "out", seed=1, examples=4)
-    assert [(r["status"], r["score"]) for r in results] == [("timed out", 0), ("correct", 10)]
-
-
-def test_a_flood_of_printed_lines_costs_no_points_and_is_cut(desk):
-    question = marked(desk, IMPORTS + RIGHT + "\nfor i in range(200_000): print('line', i)\n")
-    assert question["score"] == 10
-    flood = RIGHT.replace("    squared", "    for i in range(2000): print('line', i)\n    squared", 1)
-    question = marked(desk, IMPORTS + flood)
-    assert question["score"] == 10 and len(question["output"]) < 70_000 and "bytes more" in question["output"]
-
-
-def test_a_duplicated_cell_costs_no_points(desk):
-    check = "vl.check(normal_flow)"
-    assert marked(desk, notebook(IMPORTS, RIGHT, check, check), ".ipynb")["score"] == 10
-    assert (
-        marked(desk, notebook(IMPORTS, STUB, RIGHT, STUB, check), ".ipynb")["score"] == 10
-    )  # the exercise cell pasted back
-
-
-def test_deleted_cells_and_wiped_metadata_cost_no_points(desk):
-    bare = json.dumps(
-        {"cells": [{"cell_type": "code", "source": (IMPORTS + RIGHT).splitlines(keepends=True)}]}
-    ).encode()
-    assert marked(desk, bare, ".ipynb")["score"] == 10
-
-
-def test_a_cut_off_notebook_is_unreadable_and_the_batch_goes_on(tmp_path):
-    (tmp_path / "student-01.ipynb").write_bytes(notebook(IMPORTS, RIGHT)[:-40])
-    (tmp_path / "student-02.ipynb").write_bytes(notebook(IMPORTS, RIGHT))
-    first, second = grade(tmp_path, Assignment.from_dict(TOML), seed=1, examples=4)
-    assert (first["status"], first["score"]) == ("unreadable", 0)
-    assert "was it cut off?" in first["questions"][0]["findings"][0]["text"]
-    assert second["score"] == 10
-
-
-# ------------------------------------------------------------------ honest but odd
-
-
-STYLES = {
-    "prints": RIGHT.replace("    squared", "    print(Ix)\n    squared", 1),
-    "single precision": RIGHT.replace("return np", "return (np").rstrip() + ").astype(np.float32)\n",
-    "a small epsilon": """
-def normal_flow(Ix, Iy, It):
-    return -It[..., None] * np.stack([Ix, Iy], -1) / (Ix**2 + Iy**2 + 1e-9)[..., None]
-""",
-    "loops": """
-def normal_flow(Ix, Iy, It):
-    out = np.zeros(Ix.shape + (2,))
-    for y in range(Ix.shape[0]):
-        for x in range(Ix.shape[1]):
-            n = Ix[y, x] ** 2 + Iy[y, x] ** 2
-            if n > 0:
-                out[y, x] = -It[y, x] * Ix[y, x] / n, -It[y, x] * Iy[y, x] / n
-    return out
-""",
-    "a lambda": """
-normal_flow = lambda Ix, Iy, It: np.stack([-It * Ix, -It * Iy], -1) / np.maximum(Ix**2 + Iy**2, 1e-12)[..., None]
-""",
-    "a helper defined later": RIGHT.replace("np.stack", "stack") + "\ndef stack(*a, **k): return np.stack(*a, **k)\n",
-    "changes its arguments": RIGHT.replace("return np", "answer = np") + "    Ix[...] = 0\n    return answer\n",
-    "global state": "calls = []\n" + RIGHT.replace("    squared", "    calls.append(1)\n    squared", 1),
-    "a class with the work in it": "class Flow:\n"
-    + textwrap.indent(RIGHT.strip().replace("def normal_flow(", "def of(self, "), "    ")
-    + "\nnormal_flow = Flow().of\n",
-    "pictures": """
-import matplotlib.pyplot as plt
-from tqdm import tqdm
-from vidlearn.flow import plots
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 4))
-for i in tqdm(range(3)):
-    left.plot([i])
-with plt.style.context("dark"):
-    plots.quiver(vl.video.read("x.mp4")[0], ax=right)
-"""
-    + RIGHT,
-    "IPython lines": "%matplotlib inline\n!pip install numpy\nnp.sum?\n" + RIGHT,
-}
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_an_honest_answer_in_another_style_gets_all_points(desk, style):
-    question = marked(desk, notebook(IMPORTS, STYLES[style], "vl.check(normal_flow)"), ".ipynb")
-    assert (question["status"], question["score"]) == ("correct", 10), question
-    assert not any("while the cells ran" in text for text in told(question, "note"))
-
-
-def test_modified_arguments_are_mentioned(desk):
-    changed = RIGHT.replace("return np", "answer = np") + "    Ix[...] = 0\n    return answer\n"
-    assert any("work on a copy" in text for text in told(marked(desk, IMPORTS + changed), "note"))
-
-
-def test_cells_that_raise_are_recorded_and_the_rest_runs(desk):
-    question = marked(desk, notebook(IMPORTS, "1 / 0", "this is not Python", RIGHT), ".ipynb")
-    assert question["score"] == 10
-    assert any("ZeroDivisionError" in text for text in told(question, "note"))
-
-
-def test_a_cell_that_never_ends_or_exits_does_not_hide_the_answer(desk):
-    for cell in ("while True: pass", "import os; os._exit(3)"):
-        question = marked(desk, notebook(IMPORTS, cell, RIGHT), ".ipynb")
-        assert question["score"] == 10 and any("only definitions were run" in text for text in told(question, "note"))
-
-
-def test_a_later_cell_cannot_break_an_earlier_answer(desk):
-    later = "np.stack = None\nnp = None\ndel normal_flow"
-    assert marked(desk, notebook(IMPORTS, RIGHT, later), ".ipynb")["score"] == 10
 
 
 # ------------------------------------------------------------------ statuses and marks

@@ -50,7 +50,7 @@ ATTACKS = [
     for attack in tomllib.loads(path.read_text(encoding="utf-8"))["attack"]
 ]
 ASSIGNMENT = {
-    "assignment": {"id": "attack", "time_limit": 1, "memory_limit": 256},
+    "assignment": {"id": "attack", "time_limit": 1, "total_limit": 2, "memory_limit": 256},
     "question": [{"operation": "flow.normal_flow", "points": 10}],
 }
 

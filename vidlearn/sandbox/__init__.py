@@ -76,7 +76,7 @@ class Limits:
     """
 
     seconds: float = 5.0
-    total: float = 20.0
+    total: float = 50.0
     memory: int = 1 << 30
 
 

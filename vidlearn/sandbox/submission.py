@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import ast
 import builtins
+import codecs
+import io
 import json
 import linecache
 import re
 import sys
+import tokenize
 import traceback
 import types
 from collections.abc import Callable, Iterator
@@ -18,23 +21,13 @@ from typing import Any
 
 __all__ = ["Submission", "Unreadable"]
 
-_MAGIC = re.compile(r"^(\s*)(%|!|\?|[\w.]+\?{1,2}\s*$).*$")
+# a line of IPython's own with what a backslash continues, or `name = !command`; a name with question marks
+_MAGIC = re.compile(r"^([ \t]*)(?:(?P<name>[\w, \t]+=[ \t]*)?[%!?](?:[^\n]*\\\n)*[^\n]*|\w[\w.]*\?{1,2}[ \t]*)$", re.M)
 _PERCENT = re.compile(r"^# %%.*$", re.M)
-_NOT_PYTHON = (
-    "bash",
-    "sh",
-    "html",
-    "HTML",
-    "javascript",
-    "js",
-    "latex",
-    "markdown",
-    "svg",
-    "writefile",
-    "perl",
-    "ruby",
-    "script",
-)
+_NOT_PYTHON = {
+    "!", "HTML", "R", "bash", "cmd", "cython", "file", "html", "javascript", "js", "julia", "latex", "markdown", "octave",
+    "perl", "ruby", "script", "sh", "sql", "svg", "sx", "system", "writefile",
+}  # fmt: skip
 
 
 class Unreadable(Exception):
@@ -52,6 +45,7 @@ class Submission:
     def __init__(self, raw: bytes, suffix: str) -> None:
         sources = _notebook(raw) if suffix == ".ipynb" else _module(raw)
         self.errors: list[str] = []
+        self.broken: list[tuple[str, str]] = []  # the text of a cell that is not Python, and why
         self.statements: list[tuple[str, ast.stmt]] = []
         for number, source in enumerate(sources, 1):
             self._parse(number, source, f"cell {number}" if len(sources) > 1 else "the file")
@@ -73,6 +67,7 @@ class Submission:
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
                 line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
                 self.errors.append(f"{place}{line}: {type(error).__name__}: {getattr(error, 'msg', None) or error}")
+                self.broken.append((source, self.errors[-1]))
                 return
         name = f"<{place}>"
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
@@ -90,8 +85,18 @@ class Submission:
 
     def untouched(self, name: str) -> bool:
         """Whether `name` is missing, or still the exercise's empty body."""
+        return self._is_empty(name) and not self._broken(name)
+
+    def _is_empty(self, name: str) -> bool:
         at = self.position(name)
         return at < 0 or _is_stub(self.statements[at][1])
+
+    def _broken(self, name: str) -> str:
+        """Why the cell in which `name` is defined could not be read, if there is one."""
+        define = re.compile(
+            rf"^[ \t]*(?:async\s+)?(?:def\s+|class\s+|(?={re.escape(name)}\s*=)){re.escape(name)}\b", re.M
+        )
+        return next((why for source, why in self.broken if define.search(source)), "")
 
     def load(self, name: str, everything: bool = True) -> Callable[..., Any]:
         """Run what is needed to call `name` and return it.
@@ -99,6 +104,8 @@ class Submission:
         With `everything` false only imports, definitions and assignments of constants are run: the way back in when
         a cell ends the process or never ends.
         """
+        if self._is_empty(name) and (why := self._broken(name)):
+            raise LookupError(f"the cell with {name} can't be read: {why}")
         at = self.position(name)
         while self.ran <= at:
             where, statement = self.statements[self.ran]
@@ -167,15 +174,26 @@ def _line(error: BaseException, where: str) -> int | None:
     return lines[0] if lines else None
 
 
-def _notebook(raw: bytes) -> list[str]:
+def _decoded(raw: bytes, cookie: bool) -> str:
+    """The text, in the encoding that its first bytes or (in a Python file) its first lines say."""
     try:
-        data = json.loads(raw.decode("utf-8-sig"))
+        if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # some shells write nothing else
+            return raw.decode("utf-16")
+        return raw.decode(tokenize.detect_encoding(io.BytesIO(raw).readline)[0] if cookie else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"the file is not text: {error.reason} at byte {error.start}") from None
+    except (SyntaxError, LookupError, ValueError) as error:
+        raise Unreadable(f"the file is not text: {describe(error)}") from None
+
+
+def _notebook(raw: bytes) -> list[str]:
+    text = _decoded(raw, cookie=False)
+    try:
+        data = json.loads(text)
         sheets = data.get("worksheets", [data])
         cells = [cell for sheet in sheets for cell in sheet["cells"]]
         sources = [cell.get("source", cell.get("input", "")) for cell in cells if cell["cell_type"] == "code"]
         return ["".join(source) for source in sources]
-    except UnicodeDecodeError as error:
-        raise Unreadable(f"the file is not text: {error.reason} at byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise Unreadable(f"the file is not a notebook: {error.msg} at line {error.lineno}; was it cut off?") from None
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError, MemoryError) as error:
@@ -183,10 +201,7 @@ def _notebook(raw: bytes) -> list[str]:
 
 
 def _module(raw: bytes) -> list[str]:
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Unreadable(f"the file is not text: {error.reason} at byte {error.start}") from None
+    text = _decoded(raw, cookie=True)
     if "\0" in text:
         raise Unreadable("the file is not Python: it holds a null byte")
     marks = [m.start() for m in _PERCENT.finditer(text)]
@@ -200,9 +215,13 @@ def _module(raw: bytes) -> list[str]:
 def _without_magics(source: str) -> str:
     """IPython's own lines made harmless: ``%matplotlib inline``, ``!pip …``, ``array?``; a foreign cell made empty."""
     first = source.lstrip().split("\n", 1)[0]
-    if first.startswith("%%") and first[2:].split(" ")[0] in _NOT_PYTHON:
+    if first.startswith("%%") and first[2:].strip().split(" ")[0] in _NOT_PYTHON:
         return ""
-    return "\n".join(_MAGIC.sub(r"\1pass", line) for line in source.split("\n"))
+
+    def nothing(line: re.Match[str]) -> str:
+        return f"{line[1]}{line['name'] + 'None' if line['name'] else 'pass'}" + "\n" * line[0].count("\n")
+
+    return _MAGIC.sub(nothing, source)
 
 
 def _bound(statement: ast.stmt) -> set[str]:
@@ -246,4 +265,7 @@ def _is_harmless(statement: ast.stmt) -> bool:
         return not any(
             isinstance(node, ast.Call | ast.Await | ast.ListComp | ast.Subscript) for node in ast.walk(statement.value)
         )
+    if isinstance(statement, ast.Try):  # `try: import vidlearn as vl`, `except ImportError: import …`
+        inside = [*statement.body, *(inner for handler in statement.handlers for inner in handler.body)]
+        return all(isinstance(inner, ast.Import | ast.ImportFrom) for inner in inside)
     return False
