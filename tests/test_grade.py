@@ -325,7 +325,8 @@ def test_the_command_prints_a_line_for_the_class_and_says_what_it_left_undone(tm
         "3",
     ]
     assert grading.main(parser.parse_args(command)) == 0
-    last = capsys.readouterr().out.splitlines()[-1]
+    *_, last, advice = capsys.readouterr().out.splitlines()
+    assert "class.html" in advice
     assert "1 submission" in last and "1 correct" in last and "mean 4.00 of 4" in last and "results.json" in last
     assert grading.main(parser.parse_args(["nowhere", *command[1:]])) == 2
     assert "there is no file or folder nowhere" in capsys.readouterr().err

@@ -239,7 +239,10 @@ def main(args: argparse.Namespace) -> int:
         print("vidlearn grade: stopped; the same command goes on from here", file=sys.stderr)
         return 130
     print(f"{report.summary(results)} · {Path(args.out) / 'results.json'}")
-    return int(any(result["score"] is None for result in results))
+    missing = sum(result["score"] is None for result in results)
+    why = f"; it also says why {missing} {'has' if missing == 1 else 'have'} no mark" if missing else ""
+    print(f"next: look at {Path(args.out) / 'class.html'}{why}")
+    return int(missing > 0)
 
 
 def _progress(quiet: bool) -> Lines:
