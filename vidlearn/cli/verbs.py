@@ -180,6 +180,20 @@ def grade(args: argparse.Namespace) -> int:
     return main(args)
 
 
+def grade_bundle(args: argparse.Namespace) -> int:
+    """Make the autograder for Gradescope."""
+    from vidlearn.grade.bundle import main
+
+    return main(args)
+
+
+def release(args: argparse.Namespace) -> int:
+    """Make what students get."""
+    from vidlearn.grade.release import main
+
+    return main(args)
+
+
 def sandbox(args: argparse.Namespace) -> int:
     """Say what keeps submissions apart here."""
     from vidlearn.sandbox.probe import main

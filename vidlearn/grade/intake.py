@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-__all__ = ["Paper", "papers", "printable"]
+__all__ = ["Paper", "one_paper", "papers", "printable"]
 
 SUFFIXES = (".ipynb", ".py")
 ZIPS = (".zip",)
@@ -140,6 +140,12 @@ def papers(submissions: str | Path, assignment_id: str) -> tuple[list[Paper], li
     if rest:  # a result of its own, so that nobody takes the class for complete
         found.append(Paper(f"(the rest of {path.name})", path.name, problem=rest))
     return found, others
+
+
+def one_paper(folder: str | Path, student: str, assignment_id: str) -> Paper:
+    """The paper in a folder that is all one student's: what Gradescope's container holds."""
+    entries, rest = _bounded_list(_from_folder(Path(folder)), MAX_ENTRIES)
+    return _take(_Attempt(student, tuple(entries), "", notes=(rest,) if rest else ()), assignment_id)
 
 
 # ------------------------------------------------------------------ containers: what is in there

@@ -1,0 +1,386 @@
+"""What is released: students get cases and laws and no answer; the autograder marks one submission as the grader would."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidlearn.cli import main as cli
+from vidlearn.grade import Assignment
+from vidlearn.grade.release import release, student_files
+
+ROOT = Path(__file__).parents[1]
+EXERCISES = sorted((ROOT / "exercises").glob("*.toml"))
+FIRST = EXERCISES[0]
+
+
+def solution_of(file):
+    return ROOT / "solutions" / f"{file.stem}.py"
+
+
+@pytest.fixture(scope="module")
+def handed_out(tmp_path_factory):
+    """A student's folder for each exercise, made from the *solution*: the harder way."""
+    made = {}
+
+    def of(file):
+        if file not in made:
+            folder = tmp_path_factory.mktemp(file.stem)
+            files, _ = student_files(Assignment.read(file), solution_of(file).with_suffix(".ipynb"))
+            for name, data in files.items():
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_bytes(data)
+            made[file] = folder
+        return made[file]
+
+    return of
+
+
+def opened(folder):
+    """The folder's checks as a package of their own in this process."""
+    name = f"checks_{folder.name.replace('-', '_')}"
+    if name not in sys.modules:
+        place = folder / "checks"
+        spec = importlib.util.spec_from_file_location(
+            name, place / "__init__.py", submodule_search_locations=[str(place)]
+        )
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def numpy_alone(tmp_path_factory):
+    """A folder of packages with NumPy in it and nothing else."""
+    folder = tmp_path_factory.mktemp("packages")
+    home = Path(np.__file__).parents[1]
+    for name in ("numpy", "numpy.libs"):
+        if (home / name).exists():
+            (folder / name).symlink_to(home / name)
+    return folder
+
+
+#: answers that do without a helper which is not handed out, because it would give another answer away
+WITHOUT_HELPER = {
+    "early_fusion": """
+def early_fusion(x, w, b=None):
+    return conv3d(x, w, b, padding=(0, w.shape[3] // 2, w.shape[4] // 2))[:, :, 0]
+"""
+}
+
+AS_A_STUDENT = """
+import ast, importlib.util, json, sys
+sys.path[:0] = [".", sys.argv[1]]
+import numpy
+assert importlib.util.find_spec("vidlearn") is None
+notebook, answers = json.load(open(sys.argv[2])), open(sys.argv[3]).read()
+more = json.loads(sys.argv[4])
+functions = {n.name: ast.get_source_segment(answers, n) for n in ast.parse(answers).body if isinstance(n, ast.FunctionDef)}
+import __main__
+names, cards = vars(__main__), {}
+for cell in notebook["cells"]:
+    if cell["cell_type"] != "code" or "matplotlib" in cell["source"] or "needs vidlearn itself" in cell["source"]:
+        continue
+    if cell["source"].startswith("vl.check("):
+        asked = cell["source"][9:-1]
+        empty = vl.check(names[asked])
+        exec("\\n\\n".join([*functions.values(), *more.values()]), names)
+        written = vl.check(names[asked])
+        cards[asked] = [empty.status, written.status, repr(written)]
+    else:
+        exec(cell["source"], names)
+print(json.dumps(cards))
+"""
+
+
+# ------------------------------------------------------------------------------------------- what students get
+
+
+@pytest.mark.parametrize("file", EXERCISES, ids=lambda file: file.stem)
+def test_solutions_pass_every_released_check_with_numpy_alone_and_empty_exercises_are_not_attempted(
+    file, handed_out, numpy_alone
+):
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        AS_A_STUDENT,
+        str(numpy_alone),
+        f"{file.stem}.ipynb",
+        str(solution_of(file)),
+    ]
+    command.append(json.dumps(WITHOUT_HELPER if file.stem.startswith("04") else {}))
+    done = subprocess.run(command, cwd=handed_out(file), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    cards = json.loads(done.stdout.strip().splitlines()[-1])
+    assert list(cards) == [q.operation.short for q in Assignment.read(file).questions]
+    for name, (empty, written, text) in cards.items():
+        assert (empty, written) == ("not attempted", "right"), f"{name}: {text}"
+
+
+def shape_of(function):
+    """A function's body as a tree, without its docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return ast.dump(ast.Module(body, []))
+
+
+def functions_in(text):
+    return [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+
+
+def code_of(folder):
+    """All Python in a student's folder."""
+    texts = {path.name: path.read_text() for path in folder.rglob("*.py")}
+    for path in folder.rglob("*.ipynb"):
+        cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+        texts |= {f"{path.name}, cell {i}": cell["source"] for i, cell in enumerate(cells)}
+    return texts
+
+
+@pytest.mark.parametrize("file", EXERCISES, ids=lambda file: file.stem)
+def test_no_released_file_holds_an_answer(file, handed_out):
+    answers = {node.name: shape_of(node) for node in functions_in(solution_of(file).read_text())}
+    secret = {}
+    for question in Assignment.read(file).questions:
+        operation = question.operation
+        for function in {operation.reference, *(operation.on(b) for b in operation.backends if b != "cupy")}:
+            secret[shape_of(ast.parse(inspect.getsource(function).strip()).body[0])] = operation.name
+        for style in operation.spec.accepted:
+            node = next((n for n in functions_in_module(style) if n.name == style.__name__), None)
+            if node:
+                secret[shape_of(node)] = f"{operation.name}, {node.name}"
+        secret[answers[operation.short]] = f"the solution of {operation.name}"
+    assert len(secret) > len(answers) / 2
+    for name, text in code_of(handed_out(file)).items():
+        found = [secret[shape_of(node)] for node in functions_in(text) if shape_of(node) in secret]
+        assert not found, f"{name} holds {found}"
+        asked = {question.operation.short for question in Assignment.read(file).questions}
+        for node in functions_in(text):
+            if node.name in asked:
+                assert "NotImplementedError" in ast.dump(node) and len(node.body) <= 2, f"{name} defines {node.name}"
+
+
+def functions_in_module(function):
+    return [] if function.__name__ == "<lambda>" else functions_in(inspect.getsource(inspect.getmodule(function)))
+
+
+def test_a_law_that_works_the_answer_out_is_left_out_and_the_files_say_how_many(handed_out):
+    folder = handed_out(next(file for file in EXERCISES if file.stem.startswith("04")))
+    with np.load(folder / "checks" / "cases.npz", allow_pickle=False) as file:
+        questions = json.loads(str(file["index"]))["questions"]
+    kept = [law["function"] for law in questions["receptive_field"]["laws"]]
+    assert "by_brute_force" not in kept and "a_pixel_sees_itself" in kept
+    assert questions["receptive_field"]["laws_left_out"] == 1
+    assert not any("by_brute_force" in text for text in code_of(folder).values())
+    assert "It looks at 3 more laws." in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("file", EXERCISES, ids=lambda file: file.stem)
+def test_every_named_mistake_is_caught(file, handed_out, record_property):
+    checks, missed, caught = opened(handed_out(file)), [], 0
+    for question in Assignment.read(file).questions:
+        operation = question.operation
+        for mistake in operation.spec.mistakes:
+
+            def wrong(*args, mistake=mistake, operation=operation, **kwargs):
+                return mistake.wrong(operation.reference, *args, **kwargs)
+
+            wrong.__name__ = operation.short
+            card = checks.check(wrong)
+            if card.right:
+                missed.append(f"{operation.name}: {mistake.name}")
+            else:
+                caught += 1
+                assert (card.smallest and "expected" in repr(card)) or "raises" in repr(card) or "breaks" in repr(card)
+    print(f"{file.stem}: {caught} of {caught + len(missed)} mistakes are caught; missed: {missed}")
+    assert not missed
+
+
+def test_the_card_shows_the_smallest_stored_input_that_fails(handed_out):
+    checks = opened(handed_out(FIRST))
+
+    def normal_flow(Ix, Iy, It):
+        return np.stack([Ix, Iy], -1)
+
+    text = repr(checks.check(normal_flow))
+    assert text.startswith("wrong   normal_flow")
+    assert "expected (u, v) = (" in text and "Ix = np.array([[" in text
+    index, _ = checks._store()
+    for question in index["questions"].values():
+        for cases in question["families"].values():
+            sizes = [sum(np.size(value) for value in checks._opened(case["inputs"]).values()) for case in cases]
+            assert sizes == sorted(sizes)
+
+
+def rounded(function):
+    def normal_flow(*args):
+        return function(*args) * (1 + 2e-5)
+
+    return normal_flow
+
+
+def strings(Ix, Iy, It):
+    return [["0"]]
+
+
+def changes_its_input(Ix, Iy, It):
+    Ix += 1
+    return np.zeros((*Ix.shape, 2))
+
+
+def only_contiguous(Ix, Iy, It):
+    from vidlearn import flow
+
+    assert Ix.flags.c_contiguous
+    return flow.normal_flow.reference(Ix, Iy, It)
+
+
+def test_the_checks_hold_answers_to_the_judge_s_rules(handed_out):
+    import vidlearn as vl
+
+    check = opened(handed_out(FIRST)).check
+
+    def named(function):
+        function.__name__ = "normal_flow"
+        return check(function)
+
+    assert named(rounded(vl.flow.normal_flow.reference)).right  # float32 and a small epsilon are a person's right
+    assert "returns a value of type list" in repr(named(strings))
+    assert "modifies its argument Ix" in repr(named(changes_its_input))
+    assert [name for name, why in named(only_contiguous).rows if why] == ["reads arrays in any memory layout"]
+    assert "returns None" in repr(named(lambda *a: None))
+    assert "raises ZeroDivisionError" in repr(named(lambda *a: 1 / 0))
+    with pytest.raises(ValueError, match="there are no checks for 'warp'"):
+        warp = lambda: None  # noqa: E731
+        warp.__name__ = "warp"
+        check(warp)
+
+
+def test_a_released_notebook_holds_no_output_no_metadata_and_no_hidden_test(tmp_path):
+    notebook = json.loads(solution_of(FIRST).with_suffix(".ipynb").read_text())
+    notebook["metadata"]["otter"] = {"tests": {"q1": "secret"}}
+    for cell in notebook["cells"]:
+        cell["metadata"]["hidden"] = "secret"
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = (
+                [{"output_type": "stream", "name": "stdout", "text": "secret"}],
+                3,
+            )
+    (tmp_path / "nb.ipynb").write_text(json.dumps(notebook))
+    files, notes = student_files(Assignment.read(FIRST), tmp_path / "nb.ipynb")
+    text = files["nb.ipynb"].decode()
+    assert "secret" not in text and "HIDDEN TESTS" not in text and "SOLUTION" not in text and not notes
+    assert "import checks as vl" in text and '"vl.check(normal_flow)"' in text
+
+
+def test_an_answer_without_marks_is_taken_out_too(tmp_path):
+    source = 'def normal_flow(Ix, Iy, It):\n    """Say it."""\n    secret = Ix\n    return secret\n'
+    asked = "".join(
+        f"def {name}(*a):\n    return 'secret'\n" for name in ("spatiotemporal_gradients", "linearized_residual")
+    )
+    cells = [{"cell_type": "code", "metadata": {}, "source": text, "outputs": []} for text in (source, asked)]
+    (tmp_path / "nb.ipynb").write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}))
+    files, notes = student_files(Assignment.read(FIRST), tmp_path / "nb.ipynb")
+    assert b"secret" not in files["nb.ipynb"] and b"Say it." in files["nb.ipynb"]
+    assert any("from checks import check" in note for note in notes)
+
+
+@pytest.mark.parametrize("file", [EXERCISES[2], EXERCISES[3]], ids=lambda file: file.stem)
+def test_the_notebook_students_get_is_graded_as_the_original_is(file, handed_out):
+    """Where vidlearn is not there they import the checks; in the sandbox they get its view, helpers and all."""
+    from vidlearn.grade.grading import Desk
+    from vidlearn.grade.intake import Paper
+
+    notebook = json.loads((handed_out(file) / f"{file.stem}.ipynb").read_text())
+    answers = {node.name: ast.unparse(node) for node in functions_in(solution_of(file).read_text())}
+    for cell in notebook["cells"]:
+        for name, text in answers.items():
+            if cell["cell_type"] == "code" and cell["source"].startswith(f"def {name}("):
+                cell["source"] = text
+    with Desk(Assignment.read(file), seed=1, examples=4, feedback=False) as desk:
+        result = desk.grade(Paper("ada", "a.ipynb", json.dumps(notebook).encode(), ".ipynb"))
+    assert result["score"] == result["max_score"], result["questions"]
+
+
+# ------------------------------------------------------------------------------------------- the folder
+
+
+def test_a_release_holds_all_three_bundles_and_can_be_made_again(tmp_path):
+    out = tmp_path / "out"
+    release(FIRST, out, seed=5)
+    made = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert {name.split("/")[0] for name in made} == {
+        "student", f"{FIRST.stem}.zip", "gradescope", "nbgrader", "release.json",
+    }  # fmt: skip
+    with zipfile.ZipFile(out / f"{FIRST.stem}.zip") as archive:
+        inside = {name.removeprefix(f"{FIRST.stem}/"): archive.read(name) for name in archive.namelist()}
+    assert inside == {name.removeprefix("student/"): data for name, data in made.items() if name.startswith("student/")}
+    release(FIRST, out, seed=5)
+    assert {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()} == made
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("touch", ["foreign folder", "changed", "added", "in the way"])
+def test_what_somebody_else_put_there_is_not_lost(tmp_path, touch):
+    out, mine = tmp_path / "out", b"mine"
+    place = out / {"foreign folder": "a.txt", "changed": "student/README.md", "added": "student/more.py",
+                   "in the way": "student"}[touch]  # fmt: skip
+    if touch in ("changed", "added"):
+        release(FIRST, out, seed=5)
+    elif touch == "in the way":
+        out.mkdir()
+        (out / "release.json").write_text('{"files": {}}')
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(mine)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match=r"^out: .*(out|README|more|student)"):
+        release(FIRST, out, seed=5)
+    assert place.read_bytes() == mine and sorted(tmp_path.rglob("*")) == before
+
+
+BAD = {
+    "no such TOML": (["release", "none.toml"], "assignment: none.toml cannot be read"),
+    "bad TOML": (["release", "bad.toml"], "assignment: bad.toml is not TOML"),
+    "no notebook": (["release", "lone.toml"], "notebook: there is no file lone.ipynb; name one with --notebook"),
+    "no such notebook": (["release", "lone.toml", "--notebook", "x.ipynb"], "notebook: there is no file x.ipynb"),
+    "not a notebook": (["release", "lone.toml", "--notebook", "bad.toml"], "notebook: bad.toml: is not a notebook"),
+    "other functions": (
+        ["release", "lone.toml", "--notebook", "empty.ipynb"], "no cell defines the function spatiotemporal_gradients",
+    ),
+    "an id with a slash": (["release", "id.toml", "--notebook", "empty.ipynb"], "can't name a file"),
+    "bundle: no such TOML": (["grade", "bundle", "none.toml"], "assignment: none.toml cannot be read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_released_is_one_sentence_and_nothing_is_written(case, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("bad.toml").write_text("[assign")
+    shutil.copy(FIRST, "lone.toml")
+    Path("id.toml").write_text('[assignment]\nid = "../x"\n[[question]]\noperation = "flow.warp"\n')
+    Path("empty.ipynb").write_text('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}')
+    before = sorted(tmp_path.rglob("*"))
+    arguments, sentence = BAD[case]
+    assert cli([*arguments, "--out", "made"]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("arguments", [["grade", "bundle"], ["grade"], ["release"]])
+def test_each_verb_has_its_own_help(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli([*arguments, "--help"])
+    assert stop.value.code == 0
+    assert f"usage: vidlearn {' '.join(arguments)} " in capsys.readouterr().out
