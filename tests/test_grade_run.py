@@ -1,0 +1,693 @@
+"""A run over a class: several secret banks, only what changed is graded, a kill loses nothing, and any executor will do."""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import contextlib
+import io
+import json
+import multiprocessing
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from vidlearn import grade as grading
+from vidlearn.grade import Assignment, GradeError, grade, running
+from vidlearn.grade.grading import Desk
+from vidlearn.grade.intake import Paper
+from vidlearn.judge import judge
+from vidlearn.sandbox import Sandbox
+
+RIGHT = """
+import numpy as np
+def normal_flow(Ix, Iy, It):
+    squared = Ix**2 + Iy**2
+    scale = -It / np.where(squared > 0, squared, 1)
+    return np.stack([scale * Ix, scale * Iy], axis=-1)
+"""
+WRONG = RIGHT.replace("-It", "It")
+PARTLY = RIGHT.replace("np.where(squared > 0, squared, 1)", "squared")
+TOML = {
+    "assignment": {"id": "01_test", "title": "Test", "time_limit": 1, "memory_limit": 256},
+    "question": [{"operation": "flow.normal_flow", "points": 10}],
+}
+ASKED = Assignment.from_dict(TOML)
+EXECUTOR = {"trust_submissions": True, "examples": 3, "seed": 5}
+
+
+def handed_in(folder, **sources):
+    """A class: one file a student."""
+    folder.mkdir(exist_ok=True)
+    for student, source in sources.items():
+        (folder / f"{student}.py").write_text(source)
+    return folder
+
+
+@pytest.fixture
+def students(tmp_path):
+    return handed_in(tmp_path / "in", ada=RIGHT, ben=WRONG, cleo=PARTLY)
+
+
+@pytest.fixture
+def graded(monkeypatch):
+    """The students whom a desk of this process grades, in order."""
+    names, real = [], Desk.grade
+
+    def watched(self, paper):
+        names.append(paper.student)
+        return real(self, paper)
+
+    monkeypatch.setattr(Desk, "grade", watched)
+    return names
+
+
+def run(folder, out=None, **more):
+    """A run, and what it said."""
+    said = []
+    results = grade(folder, ASKED, out, **{"examples": 3, "progress": said.append, **more})
+    return results, said
+
+
+def facts(out):
+    return json.loads((out / "run.json").read_text())
+
+
+# ------------------------------------------------------------------------------------------------ several secret banks
+
+
+def bank_of(desk, source, student="ada"):
+    exams = desk.exams_for(Paper(student, f"{student}.py", source, ".py"))
+    return desk.exams.index(exams)
+
+
+def test_the_same_file_meets_the_same_bank_whoever_hands_it_in_and_a_class_meets_them_all():
+    files = [f"{RIGHT}# {i}".encode() for i in range(40)]
+    with Desk(ASKED, seed=3, examples=2) as desk, Desk(ASKED, seed=4, examples=2) as other:
+        banks = [bank_of(desk, source) for source in files]
+        assert banks == [bank_of(desk, source, "ben") for source in files]
+        assert set(banks) == {0, 1, 2, 3} and max(map(banks.count, banks)) < 25
+        assert banks != [bank_of(other, source) for source in files]  # not to be chosen without the secret
+
+
+def test_banks_differ_and_the_same_seed_draws_the_same():
+    def inputs(desk):
+        return [
+            [
+                case.inputs["Ix"].tobytes()
+                for cases in exams["flow.normal_flow"].bank.families.values()
+                for case in cases
+            ]
+            for exams in desk.exams
+        ]
+
+    with Desk(ASKED, seed=3, examples=6) as desk, Desk(ASKED, seed=3, examples=6) as twin:
+        first = inputs(desk)
+        assert len({tuple(bank) for bank in first}) == 4
+        assert first == inputs(twin)
+
+
+def test_no_bank_is_drawn_while_a_submission_is_open_and_each_is_drawn_once(tmp_path, monkeypatch):
+    from vidlearn.judge import bank as banks
+
+    open_now, drawn, real_draw, real_worker = [], [], banks.draw, Sandbox._fork
+
+    def drawing(strategy, examples, seed):
+        assert not [worker for worker in open_now if worker._output >= 0]
+        drawn.append((id(strategy), seed))
+        return real_draw(strategy, examples, seed)
+
+    def forking(self, limits):
+        open_now.append(real_worker(self, limits))
+        return open_now[-1]
+
+    monkeypatch.setattr(banks, "draw", drawing)
+    monkeypatch.setattr(Sandbox, "_fork", forking)
+    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{RIGHT}# {i}" for i in range(12)})
+    results, _ = run(folder, seed=90_210, feedback=False)
+    assert {r["status"] for r in results} == {"correct"}
+    assert len({seed for _, seed in drawn}) == 4 and len(drawn) == len(set(drawn))
+
+
+@pytest.mark.parametrize("name", ["flow.normal_flow", "flow.structure_tensor_eigenvalues"])
+def test_a_mistake_that_has_a_name_earns_the_same_on_every_bank(name):
+    asked = Assignment.from_dict({"question": [{"operation": name, "points": 10}]})
+    with Desk(asked, seed=8) as desk:
+        exams = [exams[name] for exams in desk.exams]
+    operation = asked.questions[0].operation
+    for mistake in operation.spec.mistakes:
+        earned = set()
+        for exam in exams:
+            rows = judge(
+                lambda *a, **k: mistake.wrong(operation.reference, *a, **k),  # noqa: B023
+                operation, bank=exam.bank, shrink=False,
+            ).rows  # fmt: skip
+            earned.add(0 if exam.earns_nothing(rows) else round(sum(exam.points(rows).values()), 2))
+        assert len(earned) == 1, (mistake.name, earned)
+
+
+def test_marks_do_not_depend_on_how_many_processes_grade(tmp_path):
+    folder = handed_in(
+        tmp_path / "in", **{f"s{i:02}": f"{source}# {i}" for i, source in enumerate([RIGHT, WRONG, PARTLY] * 3)}
+    )
+    one, _ = run(folder, seed=5)
+    assert one == run(folder, seed=5, jobs=2)[0]
+
+
+# --------------------------------------------------------------------------------------------- only what changed, again
+
+
+def test_a_second_run_grades_only_what_is_new_or_changed(tmp_path, students, graded):
+    out = tmp_path / "out"
+    first, _ = run(students, out)
+    assert graded == ["ada", "ben", "cleo"]
+    graded.clear()
+    again, said = run(students, out)
+    assert again == first and graded == []
+    assert said == [f"seed: that of the last run, from {out}/run.json", "3 of 3 are as they were and keep their marks"]
+    handed_in(students, ben=RIGHT, dora=WRONG)
+    changed, said = run(students, out)
+    assert graded == ["ben", "dora"] and "2 of 4 are as they were and keep their marks" in said
+    assert [r["score"] for r in changed] == [10, 10, first[2]["score"], 0] and changed[0] == first[0]
+    assert json.loads((out / "results.json").read_text()) == changed
+    assert "correct" in (out / "reports" / "ben.html").read_text()
+    assert len(list((out / "kept").iterdir())) == 4
+    graded.clear()
+    assert run(students)[0] != [] and len(graded) == 4  # with no folder there is nothing to keep
+
+
+def test_a_kept_result_is_what_a_new_run_with_the_seed_would_give(tmp_path, students):
+    out = tmp_path / "out"
+    run(students, out, seed=77)
+    handed_in(students, ben=PARTLY)
+    continued, _ = run(students, out)
+    assert continued == run(students, tmp_path / "other", seed=77)[0]
+
+
+def test_again_grades_all_with_the_same_secret(tmp_path, students, graded):
+    out = tmp_path / "out"
+    first, _ = run(students, out)
+    seed = facts(out)["seed"]
+    again, said = run(students, out, again=True)
+    assert again == first and len(graded) == 6 and "all are graded anew" in said and facts(out)["seed"] == seed
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 6}, "seed"),
+        ({"examples": 4}, "examples"),
+        ({"banks": 2}, "banks"),
+        ({"feedback": False}, "feedback"),
+        ({"trust_submissions": True}, "isolation"),
+    ],
+)
+def test_where_the_seed_or_a_setting_changed_all_are_graded_anew_and_it_is_said(
+    tmp_path, students, graded, change, named
+):
+    out = tmp_path / "out"
+    run(students, out, seed=5)
+    _, said = run(students, out, **change)
+    assert len(graded) == 6
+    assert f"all are graded anew: since the last run here this changed: {named}" in said
+    assert len(list((out / "kept").iterdir())) == 3
+
+
+def test_a_changed_assignment_is_graded_anew_with_the_same_secret_and_another_one_with_a_new_one(tmp_path, students):
+    out, said = tmp_path / "out", []
+    run(students, out)
+    seed = facts(out)["seed"]
+    dearer = Assignment.from_dict({**TOML, "question": [{"operation": "flow.normal_flow", "points": 20}]})
+    results = grade(students, dearer, out, examples=3, progress=said.append)
+    assert [r["max_score"] for r in results] == [20] * 3 and facts(out)["seed"] == seed
+    assert "all are graded anew: since the last run here this changed: assignment" in said
+    grade(students, Assignment.from_dict({**TOML, "assignment": {"id": "other"}}), out, examples=3)
+    assert facts(out)["seed"] != seed
+
+
+def test_another_version_of_vidlearn_keeps_nothing(tmp_path, students, graded, monkeypatch):
+    out = tmp_path / "out"
+    run(students, out)
+    real = running.Plan
+    monkeypatch.setattr(running, "Plan", lambda *a: real(*a, version="0.0.1"))
+    _, said = run(students, out)
+    assert len(graded) == 6 and any(line.endswith("changed: vidlearn") for line in said)
+
+
+def test_a_student_who_is_gone_leaves_neither_result_nor_page(tmp_path, students):
+    out = tmp_path / "out"
+    run(students, out)
+    (out / "reports" / "my notes.txt").write_text("the teacher's own")
+    (students / "ben.py").unlink()
+    results, _ = run(students, out)
+    assert [r["student"] for r in results] == ["ada", "cleo"]
+    assert {p.name for p in (out / "reports").iterdir()} == {
+        "my notes.txt", *(f"{name}{suffix}" for name in ("ada", "cleo") for suffix in (".html", ".json", ".md"))
+    }  # fmt: skip
+    assert len(list((out / "kept").iterdir())) == 2
+
+
+def test_pages_named_in_a_forged_record_are_not_taken_away(tmp_path, students):
+    out = tmp_path / "out"
+    run(students, out)
+    (tmp_path / "mine.html").write_text("")
+    record = facts(out)
+    (out / "run.json").write_text(json.dumps({**record, "pages": ["../../mine", "..", 7, None, "ada\n"]}))
+    run(students, out)
+    assert (tmp_path / "mine.html").exists()
+
+
+def test_what_was_not_run_is_tried_again(tmp_path, students, monkeypatch):
+    from vidlearn.sandbox import SandboxError
+
+    out, real, broken = tmp_path / "out", Sandbox.worker, [True]
+
+    def failing(self, limits=None):
+        if limits is not None and broken:
+            raise SandboxError("no processes left")
+        return real(self, limits)
+
+    monkeypatch.setattr(Sandbox, "worker", failing)
+    first, _ = run(students, out, seed=5)
+    assert {r["status"] for r in first} == {"not run"} and not (out / "kept").exists()
+    broken.clear()
+    second, _ = run(students, out)
+    assert [r["status"] for r in second] == ["correct", "wrong", "partly"]
+
+
+def test_notes_are_those_of_today(tmp_path, students, graded, monkeypatch):
+    out = tmp_path / "out"
+    run(students, out)
+    real = grading.papers
+
+    def late(*args):
+        found, others = real(*args)
+        return [Paper(p.student, p.submission, p.source, p.suffix, notes=("handed in late",)) for p in found], others
+
+    monkeypatch.setattr(grading, "papers", late)
+    results, _ = run(students, out)
+    assert [r["notes"] for r in results] == [["handed in late"]] * 3 and len(graded) == 3
+    assert "handed in late" in (out / "reports" / "ada.html").read_text()
+
+
+@pytest.mark.parametrize("damage", ["{", '{"score": 10, "questions": [3]}', "[" * 100_000])
+def test_a_damaged_file_is_graded_again_and_never_believed(tmp_path, students, graded, damage):
+    out = tmp_path / "out"
+    first, _ = run(students, out)
+    for one in (out / "kept").iterdir():
+        one.write_text(damage)
+    assert run(students, out)[0] == first and len(graded) == 6
+    (out / "run.json").write_text(damage)
+    assert [r["score"] for r in run(students, out)[0]] == [r["score"] for r in first]
+
+
+def test_half_written_files_of_a_killed_run_are_taken_away(tmp_path, students):
+    out = tmp_path / "out"
+    run(students, out)
+    halves = [out / ".results.json.17.part", out / "reports" / ".ada.html.17.part", out / "kept" / ".ab.json.17.part"]
+    for half in halves:
+        half.write_text("{")
+    run(students, out)
+    assert not list(out.rglob("*.part"))
+
+
+def test_two_graders_do_not_write_one_folder(tmp_path, students):
+    out = tmp_path / "out"
+    said = []
+
+    def meanwhile(line):
+        if "ada" in line:
+            with pytest.raises(GradeError, match=r"another grader is at work in .*out"):
+                grade(students, ASKED, out, examples=3)
+            said.append(line)
+
+    grade(students, ASKED, out, examples=3, progress=meanwhile)
+    assert said
+    assert len(run(students, out)[0]) == 3  # and the folder is free again
+
+
+def test_the_secret_is_in_no_file_but_the_teachers(tmp_path, students):
+    out, seed = tmp_path / "out", 87_654_321_987
+    run(students, out, seed=seed)
+    plan = running.Plan(ASKED, seed, 3, True, 4, "B")
+    secrets = [str(seed), f"{seed:x}", plan.key, *(p.stem for p in (out / "kept").iterdir())]
+    for path in [out / "results.json", out / "class.html", *(out / "reports").iterdir()]:
+        assert not [one for one in secrets if one in path.read_text()], path
+    assert str(seed) not in repr(plan) and seed == facts(out)["seed"]
+
+
+# ------------------------------------------------------------------------------------------------------------- executors
+
+
+def test_any_executor_gives_the_same_marks(tmp_path, students):
+    here, _ = run(students, **EXECUTOR)
+    with ThreadPoolExecutor(2) as threads:
+        assert run(students, executor=threads, **EXECUTOR)[0] == here
+    assert not running._desks  # nothing is left open behind a class
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as processes:
+        assert run(students, tmp_path / "out", executor=processes, **EXECUTOR)[0] == here
+    assert facts(tmp_path / "out")["isolation"] == here[0]["isolation"]
+
+
+def test_a_desk_is_opened_once_for_a_plan_and_closed_for_the_next(students, monkeypatch):
+    opened, closed, real_open, real_close = [], [], Sandbox.__init__, Sandbox.close
+
+    def opening(self, *args):
+        opened.append(self)
+        real_open(self, *args)
+
+    def closing(self):
+        closed.append(self)
+        real_close(self)
+
+    monkeypatch.setattr(Sandbox, "__init__", opening)
+    monkeypatch.setattr(Sandbox, "close", closing)
+    paper = Paper("ada", "ada.py", RIGHT.encode(), ".py")
+    first, second = (running.Plan(ASKED, seed, 2, False) for seed in (1, 2))
+    for plan in (first, first, second):
+        assert running.grade_there(plan, paper)["score"] == 10
+    assert len(opened) == 2 and closed == opened[:1]
+    running.close_desks()
+    assert closed == opened and all(sandbox._process.poll() is not None for sandbox in opened)
+
+
+def test_a_grader_elsewhere_cannot_be_read_by_its_neighbours(students):
+    if not Path("/proc/self/status").exists():
+        pytest.skip("not run, because this system has no such flag")
+    from vidlearn.sandbox import confine
+
+    asked = running.Plan(ASKED, 1, 2, False)
+    running.grade_there(asked, Paper("ada", "ada.py", RIGHT.encode(), ".py"))
+    assert confine._prctl(3) == 0  # PR_GET_DUMPABLE
+    running.close_desks()
+    assert confine._prctl(3) == 1
+
+
+def test_where_a_process_isolates_less_than_is_required_a_submission_is_not_run_with_the_reason(students, monkeypatch):
+    monkeypatch.setattr("vidlearn.grade.grading.Sandbox", lambda packages, layers: Sandbox(packages, ("limits",)))
+    with ThreadPoolExecutor(1) as threads:
+        results, _ = run(students, executor=threads, seed=5)
+        for result in results:
+            assert result["status"] == "not run" and result["score"] is None
+            assert "isolation level B is required" in result["questions"][0]["findings"][0]["text"]
+            assert "seccomp" in result["questions"][0]["findings"][0]["text"]
+        assert run(students, executor=threads, **EXECUTOR)[0][0]["isolation"]["level"] == "C"
+
+
+def test_another_version_elsewhere_does_not_grade():
+    plan = running.Plan(ASKED, 1, 2, False, version="0.0.1")
+    result = running.grade_there(plan, Paper("ada", "ada.py", RIGHT.encode(), ".py"))
+    assert result["status"] == "not run" and "and 0.0.1 where" in result["questions"][0]["findings"][0]["text"]
+
+
+def test_a_task_that_is_lost_elsewhere_is_not_a_zero(tmp_path, students, graded):
+    class Losing(concurrent.futures.Executor):
+        def submit(self, function, plan, paper):
+            future = concurrent.futures.Future()
+            if paper.student == "ben":
+                future.set_exception(RuntimeError("worker-3 is gone\nwith a long story"))
+            else:
+                future.set_result(function(plan, paper))
+            return future
+
+    out = tmp_path / "out"
+    results, _ = run(students, out, executor=Losing(), **EXECUTOR)
+    assert [r["status"] for r in results] == ["correct", "not run", "partly"]
+    text = results[1]["questions"][0]["findings"][0]["text"]
+    assert text == "grader error: RuntimeError: worker-3 is gone"
+    graded.clear()
+    assert run(students, out, **EXECUTOR)[0][1]["status"] == "wrong" and graded == ["ben"]
+
+
+def test_an_executor_decides_how_many_there_are(students):
+    with ThreadPoolExecutor(1) as threads, pytest.raises(ValueError, match="leave jobs=2 out"):
+        grade(students, ASKED, executor=threads, jobs=2)
+
+
+def test_a_grader_process_that_ends_costs_nobody_a_mark(tmp_path):
+    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{RIGHT}# {i}" for i in range(8)})
+    killed = []
+
+    def kill_one(line):
+        if ": correct" in line and not killed:
+            killed.append(multiprocessing.active_children()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    results = grade(folder, ASKED, tmp_path / "out", examples=3, seed=5, jobs=2, progress=kill_one)
+    assert killed and [r["status"] for r in results] == ["correct"] * 8
+
+
+@pytest.fixture(scope="module")
+def dask():
+    distributed = pytest.importorskip("distributed", reason="not run, because dask.distributed is not installed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def test_two_processes_of_a_dask_cluster_grade_as_this_one_does(tmp_path, students, dask):
+    for i in range(6):
+        handed_in(students, **{f"more{i}": f"{RIGHT}# {i}"})
+    here, _ = run(students, seed=5)
+    results, _ = run(students, tmp_path / "out", seed=5, executor=dask.get_executor(pure=False))
+    assert results == here
+    desks = dask.run(lambda: len(__import__("vidlearn.grade.running").grade.running._desks))
+    assert len(desks) == 2 and all(count == 1 for count in desks.values())  # both took part; each keeps its desk
+    log = str(dask.get_worker_logs())
+    assert "RIGHT" not in log and "normal_flow(Ix" not in log
+
+
+def test_a_dask_worker_with_too_little_isolation_does_not_grade(students, dask):
+    def weaken():
+        from vidlearn.grade import grading
+        from vidlearn.sandbox import Sandbox
+
+        grading.Sandbox = lambda packages, layers: Sandbox(packages, ("limits",))
+
+    def mend():
+        from vidlearn.grade import grading
+        from vidlearn.sandbox import Sandbox
+
+        grading.Sandbox = Sandbox
+
+    dask.run(weaken)
+    try:
+        results, _ = run(students, seed=6, executor=dask.get_executor(pure=False))
+    finally:
+        dask.run(mend)
+    for result in results:
+        assert result["status"] == "not run"
+        assert "isolation level B is required" in result["questions"][0]["findings"][0]["text"]
+
+
+def test_the_command_grades_on_a_dask_cluster(tmp_path, students, dask, capsys):
+    assert command(tmp_path, students, "--dask", dask.scheduler.address) == 0
+    assert "ada: correct, 4/4" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------------------- kill -9, resume
+
+LEADER = """
+import sys
+from vidlearn.grade import Assignment, grade
+if __name__ == "__main__":
+    submissions, out, asked, feedback = sys.argv[1:]
+    grade(
+        submissions, asked, out, seed=31, examples=3, jobs=2, feedback=feedback == "feedback",
+        progress=lambda line: print(line, flush=True),
+    )
+"""
+CLASS = [
+    RIGHT,
+    WRONG,
+    PARTLY,
+    "def normal_flow(Ix, Iy, It:\n",
+    "def normal_flow(Ix, Iy, It):\n    raise NotImplementedError\n",
+    "import os\ndef normal_flow(Ix, Iy, It): os._exit(3)\n",
+    RIGHT.replace("    squared", "    print(Ix.shape)\n    squared", 1),
+]
+
+
+def children(of):
+    """Processes whose parent is this one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, rest = path.read_text().rpartition(")")
+            if int(rest.split()[1]) == of and rest.split()[0] != "Z":
+                found.append(int(name.split()[0]))
+    return found
+
+
+def descendants(of):
+    direct = children(of)
+    return [*direct, *(pid for one in direct for pid in descendants(one))]
+
+
+def alive(pids):
+    states = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                states.append(pid)
+    return states
+
+
+def check_what_lies_there(out):
+    """At every moment each file is whole, and no student is there twice."""
+    if (out / "results.json").exists():
+        students = [result["student"] for result in json.loads((out / "results.json").read_text())]
+        assert len(students) == len(set(students)) == 50
+    for path in [*out.glob("kept/*.json"), *out.glob("reports/*.json"), *out.glob("run.json")]:
+        json.loads(path.read_text())
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="not run, because processes are followed in /proc")
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_run_of_fifty_that_is_killed_again_and_again_ends_with_the_same_marks(tmp_path, kills):
+    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{CLASS[i % len(CLASS)]}# {i}" for i in range(50)})
+    (tmp_path / "a.toml").write_text(
+        '[assignment]\nid = "x"\ntime_limit = 1\n[[question]]\noperation = "flow.normal_flow"\npoints = 4\n'
+    )
+    (tmp_path / "lead.py").write_text(LEADER)
+    whole, out = tmp_path / "whole", tmp_path / "out"
+
+    def lead(where):
+        feedback = "feedback" if kills > 3 else "marks only"
+        return [sys.executable, str(tmp_path / "lead.py"), str(folder), str(where), str(tmp_path / "a.toml"), feedback]
+
+    subprocess.run(lead(whole), check=True, capture_output=True)
+    chance = random.Random(9)
+    graded_lines: list[str] = []
+    for turn in range(kills):
+        before = len(list(out.glob("kept/*.json")))
+        with (tmp_path / f"log{turn}").open("w+") as log:
+            leader = subprocess.Popen(lead(out), stdout=log, stderr=subprocess.STDOUT)
+            # at any moment: while it starts, between two marks, or in the middle of one
+            more = chance.choice([0, 0, 1, 2, 3])
+            until = time.monotonic() + chance.uniform(0.2, 2.5) + 60 * bool(more)
+            while leader.poll() is None and time.monotonic() < until:
+                if more and len(list(out.glob("kept/*.json"))) >= before + more:
+                    time.sleep(chance.uniform(0, 0.05))
+                    break
+                time.sleep(0.002)
+            family = descendants(leader.pid)
+            leader.kill()
+            leader.wait()
+            log.seek(0)
+            graded_lines += re.findall(r"^(s\d\d): ", log.read(), re.M)
+        deadline = time.monotonic() + 10
+        while alive(family) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not alive(family), "a grader that is killed leaves no one working"
+        check_what_lies_there(out)
+        assert len(list(out.glob("kept/*.json"))) >= before  # nothing is lost
+    kept = len(list(out.glob("kept/*.json")))
+    assert kept > 0
+    last = subprocess.run(lead(out), check=True, capture_output=True, text=True).stdout
+    assert f"{kept} of 50 are as they were" in last
+    graded_lines += re.findall(r"^(s\d\d): ", last, re.M)
+    # what was said to be graded was kept: at most the paper that was being written when the run was killed comes twice
+    assert len(graded_lines) == len(set(graded_lines)) and len(graded_lines) <= 50
+    assert (out / "results.json").read_bytes() == (whole / "results.json").read_bytes()
+    assert (out / "class.html").read_bytes() == (whole / "class.html").read_bytes()
+    for room in ("reports", "kept"):
+        mine, theirs = ({p.name: p.read_bytes() for p in (where / room).iterdir()} for where in (out, whole))
+        assert mine == theirs
+    assert not list(out.rglob("*.part"))
+    one, other = ({**facts(where), "seconds": 0} for where in (out, whole))
+    assert one == other and one["finished"] is True
+
+
+# ------------------------------------------------------------------------------------------------------- the command
+
+
+def command(tmp_path, submissions, *options):
+    (tmp_path / "a.toml").write_text(
+        '[assignment]\nid = "x"\n[[question]]\noperation = "flow.normal_flow"\npoints = 4\n'
+    )
+    parser = argparse.ArgumentParser()
+    grading.add_arguments(parser)
+    given = [str(submissions), "--assignment", str(tmp_path / "a.toml"), "--out", str(tmp_path / "out"), *options]
+    return grading.main(parser.parse_args(given))
+
+
+def test_the_command_tells_what_it_kept_and_what_it_grades_again(tmp_path, students, capsys):
+    assert command(tmp_path, students, "--seed", "3") == 0
+    assert "ada: correct, 4/4" in capsys.readouterr().out
+    assert command(tmp_path, students) == 0
+    told = capsys.readouterr().out
+    assert "seed: that of the last run" in told and "3 of 3 are as they were" in told and "ada" not in told
+    assert command(tmp_path, students, "--again", "--quiet") == 0
+    told = capsys.readouterr().out
+    assert "all are graded anew" in told and "ada:" not in told and "3 submissions" in told
+
+
+def test_a_stopped_command_says_how_to_go_on(tmp_path, students, capsys, monkeypatch):
+    real = Desk.grade
+
+    def stopped(self, paper):
+        if paper.student == "ben":
+            raise KeyboardInterrupt
+        return real(self, paper)
+
+    monkeypatch.setattr(Desk, "grade", stopped)
+    assert command(tmp_path, students) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert command(tmp_path, students) == 0
+    assert "1 of 3 are as they were" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, students, capsys):
+    (tmp_path / "out").write_text("a file")
+    assert command(tmp_path, students) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("vidlearn grade: ") and "out" in told and told.count("\n") == 1
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path, students, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert command(tmp_path, students, "--dask", "tcp://127.0.0.1:9") == 2
+    assert "pip install 'vidlearn[cluster]'" in capsys.readouterr().err
+
+
+def test_a_terminal_gets_a_bar_with_the_time_left_and_names_that_do_nothing_there():
+    console = pytest.importorskip("rich.console", reason="not run, because rich is not installed")
+    screen = io.StringIO()
+    with running.Bar(console.Console(file=screen, force_terminal=True, width=120, color_system=None)) as bar:
+        bar.begin(3, 1)
+        for student, score in (("[red]ada", 1.0), ("ben\x1b[2J", None)):
+            bar.graded(
+                {"student": student, "status": "correct" if score else "not run", "score": score, "max_score": 1}
+            )
+            bar._bar.refresh()
+    told = screen.getvalue()
+    assert "2/3" in told and "3/3" in told and "left · [red]ada" in told and "\x1b[2J" not in told
+    assert "ben\ufffd[2J: not run, not graded" in told and "[red]ada: correct" not in told
+
+
+def test_without_rich_or_a_terminal_there_are_lines(monkeypatch):
+    assert type(grading._progress(False)) is running.Lines
+    monkeypatch.setattr(sys, "stderr", type("Terminal", (io.StringIO,), {"isatty": lambda self: True})())
+    assert type(grading._progress(True)) is running.Notes
+    monkeypatch.setitem(sys.modules, "rich", None)
+    assert type(grading._progress(False)) is running.Lines
+
+
+def test_a_line_for_a_student_holds_no_command_for_a_terminal():
+    said = []
+    running.Lines(said.append).graded({"student": "a\x1b[2J\n", "status": "correct", "score": 1.0, "max_score": 1.0})
+    assert said == ["a\ufffd[2J\ufffd: correct, 1/1"]
