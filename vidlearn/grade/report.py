@@ -369,7 +369,7 @@ def _hardest(results: list[dict[str, Any]], assignment: Assignment) -> str:
         broken = Counter(
             name
             for entry in judged
-            for name in {finding["text"] for finding in entry["findings"] if finding["kind"] == "breaks"}
+            for name in dict.fromkeys(finding["text"] for finding in entry["findings"] if finding["kind"] == "breaks")
         )
         for name, count in broken.items():
             kind = "law" if name in laws else "cases" if name in cases else "form"
