@@ -1,14 +1,23 @@
 """Hostile submissions, by class (`tests/attacks`): none earns a mark, none gets out, and the grader goes on."""
 
 import contextlib
+import gzip
+import io
+import json
 import os
+import pickle
 import shutil
 import socket
+import struct
 import sys
+import tarfile
 import textwrap
 import threading
 import time
 import tomllib
+import warnings
+import zipfile
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +26,7 @@ import pytest
 import vidlearn
 from vidlearn.grade import Assignment
 from vidlearn.grade.grading import Desk
-from vidlearn.grade.intake import Paper
+from vidlearn.grade.intake import Paper, papers
 from vidlearn.sandbox import LAYERS
 
 RIGHT = """
@@ -39,7 +48,14 @@ def normal_flow(Ix, Iy, It):
 # What each level does without: B is what a container without namespaces gives, C what a system without Landlock and
 # seccomp gives. At C nothing is kept apart, so only attacks on the marks are tried there, and only marks are looked at.
 WITHOUT = {"A": (), "B": ("namespaces", "file system"), "C": tuple(name for name in LAYERS if name != "limits")}
-ON_THE_MARKS = ("answers", "endings", "forging", "patching")
+ON_THE_MARKS = ("answers", "endings", "forging", "patching", "pickles")
+CLASSES = {
+    "time": "time", "memory": "memory", "processes": "processes", "output": "output", "files": "files",
+    "network": "network", "signals": "signals", "exit": "endings", "forging results": "forging",
+    "patching NumPy or the interpreter": "patching", "reading tests, solutions or other students": "reading",
+    "pickles": "pickles", "lying arrays": "answers", "tracing": "tracing", "what outlives the process": "leftovers",
+    "archives": "archives", "notebooks": "notebooks",
+}  # fmt: skip
 ATTACKS = [
     pytest.param(
         level, attack, id=f"{level} · {path.stem}: {attack['name']}", marks=[pytest.mark.slow] * (level != "A")
@@ -80,6 +96,7 @@ def _site(level, folder):
     token = f"CANARY-{os.urandom(8).hex()}"
     secret.write_text(token)
     secret.chmod(0o666)
+    (folder / "student-02.py").write_text(f"# {token}\n{RIGHT}")
     callers = []
     os.environ["VIDLEARN_TEST_TOKEN"] = token
     layers = [name for name in LAYERS if name not in WITHOUT[level]]
@@ -114,33 +131,78 @@ def _grade(site, source):
     return site.desk.grade(Paper("student-01", "student-01.py", source.encode(), ".py"))
 
 
+def _hostile(site, code):
+    """The source of a submission that does `code`."""
+    facts = (str(site.secret), str(Path.home()), str(Path(vidlearn.__file__).parents[1]), site.port, os.getpid())
+    return TEMPLATE.format(facts=facts, code=textwrap.indent(code.strip(), "    "))
+
+
+def _book(*sources):
+    cells = [{"cell_type": "code", "metadata": {}, "outputs": [], "source": source} for source in sources]
+    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}).encode()
+
+
+def _papers(site, attack, folder):
+    """What is handed in: the source, or the file that the attack builds, as intake takes it."""
+    if "code" in attack:
+        source = _hostile(site, attack["code"])
+        compile(source, attack["name"], "exec")  # a typing error in an attack would look like containment
+        return [Paper("student-01", "student-01.py", source.encode(), ".py")] * (2 if attack.get("twice") else 1)
+    payload = _hostile(site, "escaped(open(SECRET).read())").encode()
+    names = {
+        "PAYLOAD": payload, "RIGHT": RIGHT.encode(), "SECRET": str(site.secret), "book": _book, "file": io.BytesIO(),
+        "name": "student-01.ipynb", **{module.__name__: module for module in
+        (gzip, io, json, os, pickle, struct, tarfile, warnings, zipfile)},
+    }  # fmt: skip
+    exec(attack["build"], names)
+    (folder / names["name"]).write_bytes(names.get("raw") or names["file"].getvalue())
+    return papers(folder / names["name"], "attack")[0]
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="not run, because isolation beyond limits needs Linux")
 @pytest.mark.parametrize(("level", "attack"), ATTACKS)
-def test_an_attack_earns_nothing_and_stays_inside(site_at, level, attack):
+def test_an_attack_earns_nothing_and_stays_inside(site_at, level, attack, tmp_path):
     site = site_at(level)
-    facts = (str(site.secret), str(Path.home()), str(Path(vidlearn.__file__).parents[1]), site.port, os.getpid())
-    source = TEMPLATE.format(facts=facts, code=textwrap.indent(attack["code"].strip(), "    "))
-    compile(source, attack["name"], "exec")  # a typing error in an attack would look like containment
     before, stamp = sorted(os.listdir(site.folder)), (site.secret.stat().st_mode, site.secret.stat().st_mtime_ns)
-
-    result = _grade(site, source)
-
-    question = result["questions"][0]
-    assert result["score"] == 0, question
-    if "status" in attack:
-        assert question["status"] in (attack["status"], "timed out"), (
-            question
-        )  # a busy machine may be slower than the limit
-    else:
-        assert question["status"] in ("wrong", "crashed", "timed out", "out of memory", "not attempted"), question
-    assert len(question["output"]) < 70_000
+    handed_in = _papers(site, attack, tmp_path)
+    beside = sorted(os.listdir(tmp_path))
+    assert handed_in
+    for paper in handed_in:
+        _contained(site, attack, paper, site.desk.grade(paper))
+    assert sorted(os.listdir(tmp_path)) == beside
     if site.level == "C":
         return
-    assert "ESCAPED" not in question["output"], question["output"][:500]
-    assert site.token not in str(result)
     assert sorted(os.listdir(site.folder)) == before and site.secret.read_text() == site.token
     assert (site.secret.stat().st_mode, site.secret.stat().st_mtime_ns) == stamp
     assert site.callers == []
+
+
+def _contained(site, attack, paper, result):
+    question = result["questions"][0]
+    if paper.student == "right":
+        assert result["score"] == 10, question
+        return
+    assert not result["score"], question
+    status = ("wrong", "crashed", "timed out", "out of memory", "not attempted")
+    if "status" in attack:
+        status = (attack["status"], "timed out")  # a busy machine may be slower than the limit
+    elif "build" in attack:
+        status = (*status, "unreadable", "not run")
+    assert question["status"] in status, question
+    assert (result["score"] is None) == (question["status"] == "not run")
+    assert not any("grader error" in finding["text"] for finding in question["findings"]), question
+    assert len(question["output"]) < 70_000
+    assert all(c.isprintable() for c in result["student"] + result["submission"])
+    if site.level != "C":
+        assert "ESCAPED" not in question["output"], question["output"][:500]
+        assert site.token not in str(result)
+
+
+def test_every_class_of_attack_is_tried_by_three_or_more():
+    count = Counter(path.stem for path in Path(__file__).with_name("attacks").glob("*.toml")
+                    for _ in tomllib.loads(path.read_text(encoding="utf-8"))["attack"])  # fmt: skip
+    assert {name for name, stem in CLASSES.items() if count[stem] < 3} == set()
+    assert set(count) == set(CLASSES.values()) and sum(count.values()) >= 150
 
 
 @pytest.mark.parametrize(
@@ -154,6 +216,11 @@ def test_an_attack_earns_nothing_and_stays_inside(site_at, level, attack):
         "fork",
         "a shell",
         "a file that lives in memory only",
+        "reads what another handed in",
+        "looks for the library's specs, solutions and tests",
+        "asks to be traced, and lets anyone",
+        "a process that forks twice and lets go",
+        "named shared memory",
     ],
 )
 def test_the_attacks_are_real_without_isolation_they_do_get_out(site_at, name):
@@ -161,10 +228,7 @@ def test_the_attacks_are_real_without_isolation_they_do_get_out(site_at, name):
     attack = next(a for _, a in (param.values for param in ATTACKS) if a["name"] == name)
     if not Path("/proc").exists() and "environment" in name:
         pytest.skip("not run, because this system has no /proc")
-    facts = (str(site.secret), str(Path.home()), str(Path(vidlearn.__file__).parents[1]), site.port, os.getpid())
-    question = _grade(site, TEMPLATE.format(facts=facts, code=textwrap.indent(attack["code"].strip(), "    ")))[
-        "questions"
-    ][0]
+    question = _grade(site, _hostile(site, attack["code"]))["questions"][0]
     assert "ESCAPED" in question["output"] and question["score"] == 0
 
 
