@@ -77,4 +77,21 @@ def test_the_options_that_the_pages_name_exist():
     for page in names:
         for command, _ in steps(page):
             if command.startswith("vidlearn ") and not command.startswith("vidlearn sandbox"):
-                parser().parse_args(shlex.split(command, comments=True)[1:])
+                parser().parse_args(shlex.split(command.replace("grade bundle", "'grade bundle'"), comments=True)[1:])
+
+
+def test_the_threat_model_names_every_class_of_attack():
+    text = (ROOT / "docs" / "threat_model.md").read_text(encoding="utf-8")
+    classes = {path.stem for path in (ROOT / "tests" / "attacks").glob("*.toml")}
+    assert classes and not {name for name in classes if f"`{name}`" not in text}
+
+
+def test_links_from_page_to_page_lead_to_a_heading():
+    slugify = pytest.importorskip(
+        "markdown.extensions.toc", reason="not run, because Markdown is not installed"
+    ).slugify
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
+    for page in ("teacher.md", "threat_model.md", "grading.md"):
+        for target, anchor in re.findall(r"\]\(([\w-]*(?:\.md)?)#([\w-]+)\)", texts[page]):
+            headings = re.findall(r"^#+ (.*)$", texts[target or page], re.MULTILINE)
+            assert anchor in {slugify(heading.replace("`", ""), "-") for heading in headings}, f"{page}: {anchor}"
