@@ -34,7 +34,8 @@ table { border-collapse: collapse; width: 100%; } tr { break-inside: avoid; }
 td, th { padding: .15rem .8rem .15rem 0; vertical-align: top; text-align: left; overflow-wrap: break-word; }
 th { font-weight: 600; font-size: .85rem; opacity: .75; } .number { text-align: right; white-space: nowrap; }
 .report { table-layout: fixed; } .report td:first-child { opacity: .75; width: 6.5rem; } .report .number { width: 3.5rem; }
-.wide table { font-size: .9rem; } .wide code { white-space: nowrap; } .wide td { max-width: 22rem; }
+.wide table { font-size: .9rem; } .wide code { white-space: nowrap; } .scroll { overflow-x: auto; }
+h3 { font-size: 1rem; font-weight: 600; margin: 1rem 0 0; } h3 + p { margin-top: .2rem; } .who { font-size: .9rem; }
 .bar { width: 20%; min-width: 5rem; padding-right: 0; }
 .bar span { display: inline-block; height: .8em; background: #5b8def; border-radius: 2px; print-color-adjust: exact; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #8882; padding: .6rem;
@@ -45,6 +46,8 @@ svg line { stroke: currentColor; opacity: .4; }
 footer { margin-top: 3rem; font-size: .85rem; opacity: .75; }
 @media print { body { font-size: 11pt; margin: 0 auto; } a { color: inherit; text-decoration: none; } }
 """
+
+MANY = 20  # more students than this are folded away
 
 _LEADS = {
     "not attempted": "There is no answer yet",
@@ -365,14 +368,16 @@ def _hardest(results: list[dict[str, Any]], assignment: Assignment) -> str:
         if asked.visibility != "visible":
             silent.append(asked.operation.name)
             continue
-        laws, cases = {law.statement for law in asked.operation.spec.laws}, set(asked.operation.spec.cases)
+        kinds = {name: "cases" for name in asked.operation.spec.cases}
+        kinds |= {law.statement: "law" for law in asked.operation.spec.laws}
+        order = [*kinds]
         broken = Counter(
             name
             for entry in judged
             for name in dict.fromkeys(finding["text"] for finding in entry["findings"] if finding["kind"] == "breaks")
         )
-        for name, count in broken.items():
-            kind = "law" if name in laws else "cases" if name in cases else "form"
+        for name in sorted(broken, key=lambda one: (order.index(one) if one in order else -1, one)):
+            kind, count = kinds.get(name, "form"), broken[name]
             rows.append((count / len(judged), [
                 f"<code>{_text(asked.operation.short)}</code>", kind, _text(name),
                 f"{count} of {len(judged)}", f"{count / len(judged):.0%}", _bar(count / len(judged)),
@@ -392,7 +397,7 @@ def _hardest(results: list[dict[str, Any]], assignment: Assignment) -> str:
 def _mistakes(results: list[dict[str, Any]], assignment: Assignment, links: list[str]) -> str:
     who: dict[tuple[str, str], list[str]] = defaultdict(list)
     hints: dict[tuple[str, str], str] = {}
-    nameless = 0
+    nameless: list[str] = []
     for result, link in zip(results, links, strict=True):
         for question in result["questions"]:
             looks = [finding["text"] for finding in question["findings"] if finding["kind"] == "looks like"]
@@ -400,22 +405,27 @@ def _mistakes(results: list[dict[str, Any]], assignment: Assignment, links: list
                 who[question["operation"], name].append(link)
                 said = [finding["text"] for finding in question["findings"] if finding["kind"] == "hint"]
                 hints.setdefault((question["operation"], name), said[0] if said else "")
-            nameless += question["status"] in ("partly", "wrong") and bool(question["findings"]) and not looks
+            if question["status"] in ("partly", "wrong") and question["findings"] and not looks:
+                nameless.append(link)
     if not who and not nameless:
         return ""
-    rows = []
-    for (operation, name), students in sorted(who.items(), key=lambda item: -len(item[1])):
-        hint = hints[operation, name]
-        told = _text(name) + (f"<br><small>the hint they got: {_text(hint)}</small>" if hint else "")
-        rows.append([f"<code>{_text(operation)}</code>", told, str(len(students)), ", ".join(students)])
     parts = ["<h2>Commonest mistakes</h2>"]
-    parts.append(_table(["question", "looks like", "answers", "students"], rows) if rows else "")
+    for (operation, name), students in sorted(who.items(), key=lambda item: -len(item[1])):
+        count = f"{len(students)} answer{'s' * (len(students) > 1)}"
+        parts.append(f"<h3>{_text(name)} · <code>{_text(operation)}</code> · {count}</h3>")
+        hint = hints[operation, name]
+        parts.append(f"<p>The hint they got: {_text(hint)}</p>" if hint else "")
+        parts.append(_who(students))
     if nameless:
-        answers = (
-            "1 answer that is not correct looks" if nameless == 1 else f"{nameless} answers that are not correct look"
-        )
-        parts.append(f"<p>{answers} like none of the mistakes that have a name.</p>")
+        count = len(nameless)
+        answers = "1 answer that is not correct looks" if count == 1 else f"{count} answers that are not correct look"
+        parts.append(f"<p>{answers} like none of the mistakes that have a name:</p>{_who(nameless)}")
     return "".join(parts)
+
+
+def _who(links: list[str]) -> str:
+    told = f"<p class=who>{', '.join(dict.fromkeys(links))}</p>"
+    return f"<details><summary>who</summary>{told}</details>" if len(links) > MANY else told
 
 
 def _everyone(results: list[dict[str, Any]], links: list[str]) -> str:
@@ -501,7 +511,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     for row in rows:
         cells = zip(row, look, strict=True)
         lines.append("".join(cell if cell.startswith("<td") else f"<td{kind}>{cell}</td>" for cell, kind in cells))
-    return f"<table><tr>{'</tr><tr>'.join(lines)}</tr></table>"
+    return f"<div class=scroll><table><tr>{'</tr><tr>'.join(lines)}</tr></table></div>"
 
 
 def _bar(share: float) -> str:
