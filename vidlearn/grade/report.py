@@ -417,8 +417,8 @@ def _mistakes(results: list[dict[str, Any]], assignment: Assignment, links: list
         parts.append(f"<p>The hint they got: {_text(hint)}</p>" if hint else "")
         parts.append(_who(students))
     if nameless:
-        count = len(nameless)
-        answers = "1 answer that is not correct looks" if count == 1 else f"{count} answers that are not correct look"
+        many = len(nameless)
+        answers = "1 answer that is not correct looks" if many == 1 else f"{many} answers that are not correct look"
         parts.append(f"<p>{answers} like none of the mistakes that have a name:</p>{_who(nameless)}")
     return "".join(parts)
 

@@ -195,7 +195,8 @@ def _notebook(raw: bytes) -> list[str]:
         sources = [cell.get("source", cell.get("input", "")) for cell in cells if cell["cell_type"] == "code"]
         return ["".join(source) for source in sources]
     except json.JSONDecodeError as error:
-        raise Unreadable(f"the file is not a notebook: {error.msg} at line {error.lineno}; was it cut off?") from None
+        what = error.msg.removesuffix(" starting at")
+        raise Unreadable(f"the file is not a notebook: {what} at line {error.lineno}; was it cut off?") from None
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError, MemoryError) as error:
         raise Unreadable(f"the file is JSON, but not a notebook ({describe(error)})") from None
 
