@@ -137,7 +137,7 @@ class Desk:
             return _entry(question, 0.0, "not attempted", [_note(why)], "")
         try:
             candidate = bench.function(question)
-            verdict = judge(candidate, question.operation, bank=exam.bank, shrink=False)
+            verdict = judge(candidate, question.operation, bank=exam.bank, shrink=False, named=False)
             sentences = [_note(f"while the cells ran: {line}") for line in candidate.load_errors]
             story = candidate.error
         except Stopped as stop:
@@ -181,7 +181,7 @@ class Desk:
             findings += [_note(f"it {row.detail}") for row in shown.rows if row.kind == "form" and not row.held]
         if shown is not verdict and shown.counterexample:
             findings.append({"kind": "smallest", "text": _to_paste(shown.counterexample, question)})
-        mistake = shown.mistake or verdict.mistake
+        mistake = shown.mistake
         if mistake:
             findings.append({"kind": "looks like", "text": mistake.name})
             findings += [{"kind": "hint", "text": hint} for hint in mistake.hints[:1]]
@@ -232,7 +232,9 @@ class _Exam:
                 ),
             )
 
-        verdicts = [judge(idle, self.question.operation, bank=self.bank, shrink=False) for idle in (zeros, echo)]
+        verdicts = [
+            judge(idle, self.question.operation, bank=self.bank, shrink=False, named=False) for idle in (zeros, echo)
+        ]
         return [
             {row.name for row in verdict.rows if row.held and row.kind != "form"}
             for verdict in verdicts

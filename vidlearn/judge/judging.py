@@ -37,6 +37,7 @@ def judge(
     examples: int = 25,
     seed: int = 0,
     shrink: bool = True,
+    named: bool = True,
     bank: Bank | None = None,
 ) -> Verdict:
     """Decide whether `candidate` computes `operation`, and if not, where, how and why not.
@@ -59,6 +60,8 @@ def judge(
         The same seed gives the same verdict.
     shrink
         Look for the smallest failing input. This calls the candidate more often, and can't change its score.
+    named
+        Look for a mistake that has a name. Where only the score counts, this can be left out.
     bank
         Inputs and expected answers drawn before, when many candidates are judged alike. It brings its own seed and
         dtype.
@@ -88,7 +91,7 @@ def judge(
     verdict = replace(verdict, rows=trial.rows, notes=trial.notes(), status=trial.status())
     if verdict.status != "wrong":
         return verdict
-    verdict = replace(verdict, counterexample=trial.first_counterexample(), mistake=trial.mistake())
+    verdict = replace(verdict, counterexample=trial.first_counterexample(), mistake=trial.mistake() if named else None)
     if shrink:
         with contextlib.suppress(Stopped):  # the score stands; only the feedback is poorer
             verdict = replace(verdict, counterexample=trial.shrunk() or verdict.counterexample)
