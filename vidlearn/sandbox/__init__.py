@@ -159,6 +159,8 @@ class Sandbox:
         single = dict.fromkeys(
             ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
         )
+        if sys.platform == "darwin":  # else a forked process ends as soon as it touches one of the system's frameworks
+            single["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-B", far.__file__, str(theirs.fileno()), ",".join(names),

@@ -142,7 +142,7 @@ def _keep(order: tuple[int, int, int], handles: list[int], modules: tuple[Any, .
             watch.unregister(fate)
     _sweep(student)
     with contextlib.suppress(OSError):
-        os.write(fate, FATE.pack(status, used.ru_maxrss))
+        os.write(fate, FATE.pack(status, used.ru_maxrss >> 10 if sys.platform == "darwin" else used.ru_maxrss))
     os._exit(0)
 
 
@@ -170,8 +170,8 @@ def _layer(held: dict[str, str], wanted: int, name: str, step: Any, *arguments: 
     try:
         step(*arguments)
         held[name] = ""
-    except OSError as error:
-        held[name] = str(error.strerror or error)
+    except (OSError, ValueError) as error:  # ValueError: a limit that this system does not take
+        held[name] = str(getattr(error, "strerror", None) or error)
 
 
 def _confine(
