@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import inspect
+import io
 import json
+import os
 import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -16,8 +21,10 @@ import numpy as np
 import pytest
 
 from vidlearn.cli import main as cli
-from vidlearn.grade import Assignment
+from vidlearn.grade import SAMPLES, Assignment, grade, grading
+from vidlearn.grade.bundle import autograder, grade_here
 from vidlearn.grade.release import release, student_files
+from vidlearn.sandbox import LAYERS
 
 ROOT = Path(__file__).parents[1]
 EXERCISES = sorted((ROOT / "exercises").glob("*.toml"))
@@ -267,6 +274,31 @@ def test_the_checks_hold_answers_to_the_judge_s_rules(handed_out):
         check(warp)
 
 
+def test_a_question_in_torch_is_checked_with_tensors(tmp_path):
+    torch = pytest.importorskip("torch", reason="not run, because torch is not installed")
+    data = {
+        "assignment": {"id": "t", "packages": ["torch"]},
+        "question": [{"operation": "flow.normal_flow", "backend": "torch"}],
+    }
+    cell = {"cell_type": "code", "metadata": {}, "source": "def normal_flow(Ix, Iy, It):\n    pass", "outputs": []}
+    (tmp_path / "t.ipynb").write_text(json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [cell]}))
+    files, _ = student_files(Assignment.from_dict(data), tmp_path / "t.ipynb")
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+
+    def normal_flow(Ix, Iy, It):
+        assert isinstance(Ix, torch.Tensor)
+        squared = Ix**2 + Iy**2
+        scale = -It / torch.where(squared > 0, squared, 1.0)
+        return torch.stack([scale * Ix, scale * Iy], dim=-1)
+
+    card = opened(tmp_path).check(normal_flow)
+    assert card.right, card
+    card = opened(tmp_path).check(functools.wraps(normal_flow)(lambda *a: normal_flow(*a) + 1))
+    assert card.status == "wrong" and "expected" in repr(card)
+
+
 def test_a_released_notebook_holds_no_output_no_metadata_and_no_hidden_test(tmp_path):
     notebook = json.loads(solution_of(FIRST).with_suffix(".ipynb").read_text())
     notebook["metadata"]["otter"] = {"tests": {"q1": "secret"}}
@@ -384,3 +416,196 @@ def test_each_verb_has_its_own_help(arguments, capsys):
         cli([*arguments, "--help"])
     assert stop.value.code == 0
     assert f"usage: vidlearn {' '.join(arguments)} " in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------- Gradescope
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return autograder(FIRST, seed=4_242_424_242)
+
+
+def container(folder, data, submission, metadata="{}"):
+    """A folder as Gradescope's container has it: the zip unpacked by mode, Python where setup.sh puts it."""
+    for name in ("source", "submission", "results", "venv/bin"):
+        (folder / name).mkdir(parents=True)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for info in archive.infolist():
+            path = Path(archive.extract(info, folder / "source"))
+            path.chmod(stat.S_IMODE(info.external_attr >> 16))
+    shutil.copy(folder / "source" / "run_autograder", folder)
+    python = folder / "venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    for name, text in submission.items():
+        (folder / "submission" / name).write_text(text)
+    (folder / "submission_metadata.json").write_text(metadata)
+    return folder
+
+
+def run(folder, *before):
+    environment = {"PATH": os.environ["PATH"], "VIDLEARN_AUTOGRADER": str(folder)}
+    done = subprocess.run([*before, folder / "run_autograder"], env=environment, capture_output=True, text=True)
+    return valid(json.loads((folder / "results" / "results.json").read_text())), done
+
+
+FORMATS = ("text", "html", "simple_format", "md", "ansi")
+VISIBILITY = ("hidden", "after_due_date", "after_published", "visible")
+KINDS = {
+    "score": (int, float), "max_score": (int, float), "execution_time": (int, float), "output": str, "tests": list, "name": str,
+    "number": str, "tags": list, "extra_data": dict, "leaderboard": list, "output_format": FORMATS, "name_format": FORMATS,
+    "test_output_format": FORMATS, "test_name_format": FORMATS, "visibility": VISIBILITY, "stdout_visibility": VISIBILITY,
+    "status": ("passed", "failed"),
+}  # fmt: skip
+TOP = {
+    "score", "execution_time", "output", "output_format", "test_output_format", "test_name_format", "visibility",
+    "stdout_visibility", "extra_data", "tests", "leaderboard",
+}  # fmt: skip
+TEST = {
+    "score", "max_score", "status", "name", "name_format", "number", "output", "output_format", "tags", "visibility",
+    "extra_data",
+}  # fmt: skip
+
+
+def valid(made):
+    """Gradescope's specification of results.json, as far as it can be checked."""
+    for entry, keys in [(made, TOP), *((test, TEST) for test in made.get("tests", []))]:
+        assert set(entry) <= keys
+        for key, value in entry.items():
+            expected = KINDS[key]
+            if isinstance(expected, tuple) and isinstance(expected[0], str):
+                assert value in expected, (key, value)
+            else:
+                assert isinstance(value, expected) and not isinstance(value, bool), (key, value)
+    return made
+
+
+WRONG = "import numpy as np\ndef normal_flow(Ix, Iy, It):\n    return np.stack([Ix, Iy], -1)\n"
+HOSTILE = """
+import os, signal, glob
+found = []
+for path in glob.glob("BASE/**/*", recursive=True) + ["BASE/source/grading.json", "BASE/source/assignment.toml"]:
+    try:
+        found.append(open(path).read())
+    except OSError:
+        pass
+try:
+    found += [open(f"/proc/{os.getppid()}/" + name, "rb").read(10**6) for name in ("mem", "environ", "cmdline")]
+except OSError:
+    pass
+for path in ("BASE/results/results.json", "BASE/results/.results.json.part", "BASE/source/grading.json"):
+    try:
+        open(path, "w").write('{"score": 100}')
+    except OSError:
+        pass
+print('{"score": 100}', "4242424242" in repr(found), len(found))
+for victim in (os.getppid(), 1):
+    try:
+        os.kill(victim, signal.SIGKILL)
+    except OSError:
+        pass
+def normal_flow(*a):
+    os._exit(0)
+"""
+
+HANDED_IN = {
+    "right": (lambda: {f"{FIRST.stem}.py": solution_of(FIRST).read_text()}, 5.0, "correct"),
+    "wrong": (lambda: {"a.py": WRONG}, 0.0, "wrong"),
+    "hostile": (lambda: {"a.py": HOSTILE}, 0.0, "ended"),
+    "nothing": (dict, 0.0, "no notebook and no Python file in it"),
+    "several files": (lambda: {"a.py": WRONG, "b.py": WRONG}, 0.0, "Hand in one notebook or one Python file"),
+    "cut off": (lambda: {"a.ipynb": '{"cells": ['}, 0.0, "unreadable"),
+}
+
+
+@pytest.mark.parametrize("what", HANDED_IN)
+def test_the_autograder_marks_what_was_handed_in_and_writes_a_valid_file(what, tmp_path, bundle):
+    files, score, told = HANDED_IN[what]
+    files = {name: text.replace("BASE", str(tmp_path)) for name, text in files().items()}
+    metadata = {"users": [{"name": "Ada\x1b[1m"}, {"name": "Grace", "email": "g@x"}], "created_at": "2026-11-01T10:00"}
+    made, done = run(container(tmp_path, bundle, files, json.dumps(metadata)))
+    assert made["score"] == score, done.stderr
+    assert sum(test["max_score"] for test in made["tests"]) == 5
+    text = json.dumps(made)
+    assert told in text and "Isolation level" in made["output"] and "handed in 2026-11-01T10:00" in made["output"]
+    assert "Ada\ufffd[1m, Grace" in made["output"]
+    assert "4242424242" not in text and made["stdout_visibility"] == "hidden" and not done.stdout
+    if what == "hostile":
+        assert '{"score": 100} False' in made["tests"][2]["output"] or "ended" in made["tests"][2]["output"]
+        assert json.loads((tmp_path / "source" / "grading.json").read_text())["seed"] == 4_242_424_242
+
+
+def test_the_autograder_gives_the_marks_of_the_grader_itself(tmp_path, bundle):
+    ours = grade(SAMPLES / "submissions" / "student-06.py", FIRST, seed=4_242_424_242, feedback=False)[0]
+    text = (SAMPLES / "submissions" / "student-06.py").read_text()
+    made, _ = run(container(tmp_path, bundle, {"student-06.py": text}))
+    assert made["score"] == ours["score"] > 0
+    assert [test["score"] for test in made["tests"]] == [question["score"] for question in ours["questions"]]
+
+
+def test_the_zip_is_the_same_every_time_and_its_scripts_can_be_run(bundle):
+    assert autograder(FIRST, seed=4_242_424_242) == bundle != autograder(FIRST)
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        modes = {info.filename: stat.S_IMODE(info.external_attr >> 16) for info in archive.infolist()}
+        scripts = {name for name in modes if archive.read(name).startswith(b"#!")}
+        assert b"hypothesis" in archive.read("setup.sh")
+    assert scripts == {name for name, mode in modes.items() if mode == 0o755} == {"run_autograder", "setup.sh"}
+    assert not any("__pycache__" in name or "samples" in name for name in modes)
+
+
+def test_scripts_are_bash_that_can_be_read(tmp_path, bundle):
+    folder = container(tmp_path, bundle, {})
+    for name in ("setup.sh", "run_autograder"):
+        assert subprocess.run(["bash", "-n", folder / "source" / name]).returncode == 0
+
+
+def test_a_grader_that_is_killed_leaves_a_file_that_says_so_and_gives_no_score(tmp_path, bundle):
+    folder = container(tmp_path, bundle, {"a.py": WRONG})
+    (folder / "venv" / "bin" / "python").write_text("#!/bin/sh\nkill -9 $$\n")
+    made, _ = run(folder)
+    assert "did not come to its end" in made["output"]
+    assert "score" not in made and "tests" not in made  # Gradescope then says that the autograder failed
+
+
+def test_a_container_that_gives_less_than_is_required_grades_nobody(tmp_path, bundle, monkeypatch):
+
+    monkeypatch.setattr(grading, "Desk", functools.partial(grading.Desk, layers=("limits",)))
+    folder = container(tmp_path / "b", bundle, {"a.py": solution_of(FIRST).read_text()})
+    assert grade_here(folder) == 1
+    made = valid(json.loads((folder / "results" / "results.json").read_text()))
+    assert "score" not in made and "isolation level C" in made["output"] and "--require-isolation C" in made["output"]
+    folder = container(
+        tmp_path / "any", autograder(FIRST, require_isolation=False), {"a.py": solution_of(FIRST).read_text()}
+    )
+    assert grade_here(folder) == 0
+    made = valid(json.loads((folder / "results" / "results.json").read_text()))
+    assert made["score"] == 5 and "Isolation level C" in made["output"]
+
+
+def test_without_namespaces_the_seed_can_be_neither_read_nor_changed(tmp_path, bundle, monkeypatch):
+    layers = tuple(name for name in LAYERS if name not in ("namespaces", "file system"))
+    monkeypatch.setattr(grading, "Desk", functools.partial(grading.Desk, layers=layers))
+    text = HOSTILE.replace("BASE", str(tmp_path)) + solution_of(FIRST).read_text()
+    folder = container(tmp_path, bundle, {"a.py": text})
+    status = grade_here(folder)
+    made = valid(json.loads((folder / "results" / "results.json").read_text()))
+    if status and "gives isolation level" in made["output"]:
+        pytest.skip(f"not run, because {made['output']}")
+    assert made["score"] == 5 and '{"score": 100} False' in json.dumps(made).replace("\\", "")
+    assert "Isolation level B" in made["output"]
+    assert json.loads((folder / "source" / "grading.json").read_text())["seed"] == 4_242_424_242
+
+
+def test_the_autograder_runs_as_an_ordinary_user_too(bundle):
+    if os.geteuid() or not shutil.which("setpriv"):
+        pytest.skip("not run, because only root can become another user, with setpriv")
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    reach = [*as_nobody, "sh", "-c", f"exec '{sys.executable}' -c 'import numpy'"]
+    if subprocess.run(reach, capture_output=True).returncode:
+        pytest.skip(f"not run, because another user can't start {sys.executable}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = container(Path(name), bundle, {"a.py": solution_of(FIRST).read_text()})
+        subprocess.run(["chown", "-R", "65534:65534", folder], check=True)
+        made, done = run(folder, *as_nobody)
+    assert made.get("score") == 5, done.stderr

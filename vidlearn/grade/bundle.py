@@ -59,6 +59,8 @@ mkdir -p "$base/results"
 cat > "$base/results/results.json" << 'END'
 NOT_GRADED
 END
+HYPOTHESIS_STORAGE_DIRECTORY="$(mktemp -d)"  # what it keeps belongs to nobody
+export HYPOTHESIS_STORAGE_DIRECTORY
 exec "$base/venv/bin/python" -I -B -c \\
   'import sys; sys.path.insert(0, sys.argv[1] + "/source"); from vidlearn.grade.bundle import grade_here; sys.exit(grade_here(sys.argv[1]))' \\
   "$base"

@@ -163,7 +163,8 @@ class _Check:
         self, inputs: dict[str, Any], keywords: list[str], changed: Callable[[Any], Any] = np.copy
     ) -> list[Any]:
         """Call the function on copies and return its answers as arrays, or say what came instead."""
-        given = {n: changed(v) if isinstance(v, np.ndarray) else v for n, v in inputs.items()}
+        arrays = {n: changed(v) for n, v in inputs.items() if isinstance(v, np.ndarray)}
+        given = {**inputs, **(_tensors(arrays) if self.question["backend"] == "torch" else arrays)}
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
@@ -176,11 +177,7 @@ class _Check:
         except Exception as error:
             first = (str(error).strip().splitlines() or [""])[0][:200]
             raise _Form(f"raises {type(error).__name__}" + (f": {first}" if first else "")) from None
-        self.changed |= {
-            n
-            for n, v in inputs.items()
-            if isinstance(v, np.ndarray) and not np.array_equal(v, given[n], v.dtype.kind == "f")
-        }
+        self.changed |= {n for n, v in arrays.items() if not np.array_equal(v, inputs[n], v.dtype.kind == "f")}
         if said is None:
             raise _Form("returns None; the last line of the function must return its answer")
         if self.question["form"] == "one":
@@ -233,11 +230,19 @@ class _Check:
 def _array(value: Any) -> np.ndarray:
     if isinstance(value, np.generic | numbers.Real):
         value = np.asarray(value)
+    if type(value).__module__ == "torch" and _store()[0]["torch"]:
+        value = value.detach().cpu().numpy()
     if type(value) is not np.ndarray:
         raise _Form(f"returns a value of type {type(value).__name__}; expected a NumPy array of numbers")
     if value.dtype.kind not in "fiub":
         raise _Form(f"returns an array of dtype {value.dtype}; expected numbers")
     return np.array(value)
+
+
+def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The same memory as torch tensors, for a question that is asked in torch."""
+    torch = importlib.import_module("torch")
+    return {name: torch.from_numpy(value) for name, value in arrays.items()}
 
 
 def _form_problem(got: list[Any], expected: list[Any]) -> str:

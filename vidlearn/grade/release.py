@@ -123,7 +123,12 @@ def student_files(assignment: Assignment, notebook: Path) -> tuple[dict[str, byt
     for concept, entry in found.items():
         if entry.given:
             texts[f"checks/helpers_{concept}.py"] = f'"""Functions of vidlearn that you may call."""\n\n{entry.source}'
-    index = {"assignment": assignment.id, "questions": questions, "helpers": helpers}
+    index = {
+        "assignment": assignment.id,
+        "questions": questions,
+        "helpers": helpers,
+        "torch": "torch" in assignment.packages,
+    }
     files = {
         notebook.name: text.encode(),
         "checks/__init__.py": Path(__file__).with_name("checks.py").read_bytes(),
@@ -235,6 +240,7 @@ def _question(question: Question, store: _Store, laws: _Laws) -> dict[str, Any]:
     spec, signature, bank = operation.spec, operation.signature, Bank.draw(operation, PUBLIC_SEED)
     released = [(law, inputs) for law, inputs in bank.laws if laws.take(question, law, inputs)]
     return {
+        "backend": question.backend,
         "parameters": list(signature.python.parameters),
         "form": "tuple" if signature.returns_tuple else "list" if signature.returns_list else "one",
         "axes": [_axes(array.axes) for array in signature.returns],
