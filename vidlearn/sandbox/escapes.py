@@ -129,7 +129,7 @@ def _read(scene: Scene) -> str:
 
 @attempt("list a folder of the grader's", "file system", "Landlock")
 def _list(scene: Scene) -> str:
-    return f"saw {len(os.listdir(scene.folder))} names"
+    return f"saw {', '.join(os.listdir(scene.folder))}"[:80]
 
 
 @attempt("read the password file", "file system", "Landlock")
