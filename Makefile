@@ -31,10 +31,11 @@ docs: $(STAMP)            ## the site, in site/
 	$(BIN)/python -m vidlearn.notebooks site
 	$(BIN)/python -m mkdocs build --strict
 
-bench: $(STAMP)           ## dense flow, networks and attention against their peers
+bench: $(STAMP)           ## dense flow, networks, attention and grading against their peers
 	$(BIN)/python benchmarks/dense.py
 	PYTHONPATH=. $(BIN)/python -W ignore benchmarks/nets.py
 	PYTHONPATH=. $(BIN)/python benchmarks/attention.py
+	PYTHONPATH=. $(BIN)/python benchmarks/grading.py
 
 published: $(STAMP)       ## our networks against PyTorchVideo's and Hugging Face's too, which live in a folder of their own
 	$(BIN)/pip install -q --no-deps --upgrade --target .peers pytorchvideo==0.1.5 fvcore iopath portalocker parameterized yacs termcolor tabulate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import importlib.util
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import vidlearn
 from vidlearn.grade import Assignment, grade, nbgrader
 from vidlearn.sandbox import Sandbox, SandboxError
 
@@ -329,6 +331,21 @@ def test_the_export_verb_writes_into_the_course(course, marks, tmp_path, capsys)
     assert "3 reports" in capsys.readouterr().out
     assert (tmp_path / "course" / "grades-01_brightness_constancy.csv").is_file()
     assert main(arguments) == 2 and "--assignment" in capsys.readouterr().err  # no run.json says which one it was
+
+
+def test_the_benchmark_s_wrong_submissions_make_each_mistake_that_the_specs_know(tmp_path):
+    spec = importlib.util.spec_from_file_location("grading_benchmark", ROOT / "benchmarks" / "grading.py")
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    short = {"T": "structure_tensor", "E": "structure_tensor_eigenvalues", "L": "lucas_kanade"}
+    known = [f"{key}: {m.name}" for key, name in short.items() for m in vidlearn.operation(name).spec.mistakes]
+    assert sorted(benchmark.MISTAKES) == sorted(known)
+    handed = benchmark.classroom(tmp_path, 300)  # each edit finds its place in the solution
+    assert set(known) <= set(handed.values())
+    kinds = [kind.split(":")[0] for kind in handed.values()]
+    assert len(kinds) == 300 and kinds.count("hostile") == 6 and kinds.count("right") == 264
+    texts = {path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.ipynb")}
+    assert len(texts) == 300
 
 
 # --------------------------------------------------------------------------------------------------- nbgrader itself
