@@ -23,6 +23,7 @@ import pytest
 from vidlearn.cli import main as cli
 from vidlearn.grade import SAMPLES, Assignment, grade, grading
 from vidlearn.grade.bundle import autograder, grade_here
+from vidlearn.grade.intake import Paper, one_paper
 from vidlearn.grade.release import release, student_files
 from vidlearn.sandbox import LAYERS
 
@@ -328,21 +329,27 @@ def test_an_answer_without_marks_is_taken_out_too(tmp_path):
     assert any("from checks import check" in note for note in notes)
 
 
+@pytest.mark.parametrize("more", ["", "import os\nos._exit(0)"], ids=["as it is", "a cell ends the process"])
 @pytest.mark.parametrize("file", [EXERCISES[2], EXERCISES[3]], ids=lambda file: file.stem)
-def test_the_notebook_students_get_is_graded_as_the_original_is(file, handed_out):
+def test_the_notebook_students_get_is_graded_as_the_original_is(file, more, handed_out):
     """Where vidlearn is not there they import the checks; in the sandbox they get its view, helpers and all."""
-    from vidlearn.grade.grading import Desk
-    from vidlearn.grade.intake import Paper
-
     notebook = json.loads((handed_out(file) / f"{file.stem}.ipynb").read_text())
     answers = {node.name: ast.unparse(node) for node in functions_in(solution_of(file).read_text())}
     for cell in notebook["cells"]:
         for name, text in answers.items():
             if cell["cell_type"] == "code" and cell["source"].startswith(f"def {name}("):
                 cell["source"] = text
-    with Desk(Assignment.read(file), seed=1, examples=4, feedback=False) as desk:
+    notebook["cells"].insert(2, {"cell_type": "code", "metadata": {}, "source": more, "outputs": []})
+    with grading.Desk(Assignment.read(file), seed=1, examples=4, feedback=False) as desk:
         result = desk.grade(Paper("ada", "a.ipynb", json.dumps(notebook).encode(), ".ipynb"))
     assert result["score"] == result["max_score"], result["questions"]
+
+
+def test_a_folder_handed_in_whole_is_one_submission_although_the_checks_are_in_it(tmp_path, handed_out):
+    shutil.copytree(handed_out(FIRST), tmp_path / "ada")
+    (tmp_path / "ada" / f"{FIRST.stem}.ipynb").rename(tmp_path / "ada" / "mine.ipynb")
+    paper = one_paper(tmp_path / "ada", "ada", FIRST.stem)
+    assert not paper.problem and paper.submission == "mine.ipynb"
 
 
 # ------------------------------------------------------------------------------------------- the folder
