@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import vidlearn as vl
 from vidlearn.grade import Assignment
 from vidlearn.grade.grading import Desk
 from vidlearn.grade.intake import Paper
@@ -127,6 +128,14 @@ def test_an_answer_written_for_torch_gets_full_marks_where_the_question_hands_it
     assert (question["status"], question["score"]) == ("correct", 10), question
 
 
+def test_a_student_checks_an_answer_written_for_torch_with_tensors():
+    names = {}
+    exec(WRITTEN_FOR_TORCH, names)
+    verdict = vl.check(names["normal_flow"], backend="torch", examples=3)
+    assert verdict.right and verdict.replay == "vl.check(normal_flow, seed=0, backend='torch')"
+    assert not vl.check(names["normal_flow"], examples=3).right
+
+
 def test_a_wrong_answer_in_torch_has_its_mistake_named(marked):
     question = marked(WRITTEN_FOR_TORCH.replace("-It", "It"))["flow.normal_flow"]
     assert question["status"] == "wrong" and {"kind": "looks like", "text": "sign of I_t"} in question["findings"]
@@ -169,17 +178,25 @@ def test_a_package_that_is_not_installed_is_named_with_the_command():
         Sandbox(["no_such_package"])
 
 
+def test_a_package_that_cannot_be_imported_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "broken_here.py").write_text("raise RuntimeError('not for this processor')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SandboxError, match=r"^the warm process did not start: RuntimeError: not for this processor$"):
+        Sandbox(["broken_here"])
+
+
 def test_a_package_brings_what_it_depends_on_and_nothing_else():
     names = {Path(path).name for path in installed(["torch"])}
     assert {"torch", "torchgen", "typing_extensions.py", "sympy"} <= names
     assert not names & {"vidlearn", "pytest", "hypothesis", "pip"}
 
 
-@pytest.mark.parametrize("package", ["scipy", "skimage"])
+@pytest.mark.parametrize("package", ["scipy", "skimage", "cv2"])
 def test_other_packages_work_with_what_they_depend_on(package):
     pytest.importorskip(package, reason=f"not run, because {package} is not installed")
     body = {
         "scipy": "from scipy import ndimage, optimize, signal; return ndimage.uniform_filter(x, 3)",
+        "cv2": "import cv2; return cv2.GaussianBlur(x, (3, 3), 1)",
         "skimage": "from skimage import filters, transform; return filters.gaussian(x)",
     }[package]
     with Sandbox([package]) as sandbox, sandbox.worker(Limits(seconds=20)) as worker:

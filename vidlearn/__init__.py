@@ -65,7 +65,14 @@ def operation(name: str) -> Operation:
     return find(name, operations())
 
 
-def check(function: Callable[..., Any], name: str | None = None, *, seed: int = 0, examples: int = 25) -> Verdict:
+def check(
+    function: Callable[..., Any],
+    name: str | None = None,
+    *,
+    seed: int = 0,
+    examples: int = 25,
+    backend: str = "numpy",
+) -> Verdict:
     """Judge your own function against the operation of the same name; in a notebook the verdict shows as a card.
 
     Parameters
@@ -76,6 +83,8 @@ def check(function: Callable[..., Any], name: str | None = None, *, seed: int = 
         The operation, if the function is called something else.
     seed, examples
         Which inputs are drawn, and how many of each family.
+    backend
+        Whose arrays your function takes and returns: ``"torch"`` if it is written for tensors.
 
     Examples
     --------
@@ -99,5 +108,6 @@ def check(function: Callable[..., Any], name: str | None = None, *, seed: int = 
             "name: the function has no name of its own; say which operation it is: check(f, 'normal_flow')"
         )
     target = operation(called)
-    verdict = judge(function, target, seed=seed, examples=examples)
-    return replace(verdict, replay=f"vl.check({target.short}, seed={seed})")
+    verdict = judge(function, target, seed=seed, examples=examples, backend=backend)
+    more = "" if backend == "numpy" else f", backend={backend!r}"
+    return replace(verdict, replay=f"vl.check({target.short}, seed={seed}{more})")

@@ -181,10 +181,8 @@ class Sandbox:
         if not ready:
             self._process.kill()
             assert self._process.stderr
-            raise SandboxError(
-                "the warm process did not start: "
-                + self._process.stderr.read().decode(errors="replace")[-2000:].strip()
-            )
+            lines = self._process.stderr.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise SandboxError(f"the warm process did not start: {lines[-1][:500]}")
 
     def worker(self, limits: Limits | None = None) -> Worker:
         """Fork a confined process for one submission.
@@ -220,6 +218,11 @@ class Sandbox:
             keeper.close()
             os.close(printed)
         return Worker(line, output, fate, limits)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the warm process is gone, and its workers with it."""
+        return self._process.poll() is not None
 
     def close(self) -> None:
         """End the warm process and every worker that is left."""

@@ -61,7 +61,9 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     names, packages = sys.argv[2].split(","), sys.argv[3:]
     view = _beside("view")
-    sys.meta_path.insert(0, view.Packages(packages))
+    sys.meta_path.append(
+        view.Packages(packages)
+    )  # last: some packages (cv2) find a part of themselves through the path
     wire, confine, submission = _beside("wire"), _beside("confine"), _beside("submission")
     for name in names:
         importlib.import_module(name)
