@@ -309,7 +309,13 @@ def test_a_submission_from_elsewhere_gets_no_page_and_is_named(tmp_path):
     ]
     written, left = nbgrader.feedback(map(result, places), "hw", tmp_path)
     assert len(left) == len(places) and "\x1b" not in "".join(left)
-    assert [path.name for path in written] == ["grades-hw.csv"] == [path.name for path in tmp_path.iterdir()]
+    assert nbgrader.feedback([result("ada@example.org/hw/nb.ipynb")], "hw", tmp_path / "other")[1] == []
+    assert (
+        [path.name for path in written]
+        == ["grades-hw.csv"]
+        == [path.name for path in tmp_path.iterdir() if path.is_file()]
+    )
+    assert not (tmp_path / "feedback").exists()
 
 
 def test_a_mark_that_does_not_exist_is_empty_and_no_name_is_a_formula():

@@ -35,6 +35,7 @@ COLUMNS = (
 
 _MARKER = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)")  # anywhere in a line, as nbgrader has it
 _FOLDER = re.compile(r"\w([\w. -]*\w)?")  # nbgrader takes these names; "+" it does not
+_STUDENT = re.compile(r"\w([\w.@+ -]*\w)?")  # an address too
 
 _TEST = """\
 import vidlearn as vl
@@ -458,7 +459,7 @@ def feedback(
         # nbgrader looks a page up by the names of the folders and of the notebook that was handed in
         student, *between = result["submission"].split("/")
         name = Path(between[-1]).stem if between else ""
-        if not all(map(_FOLDER.fullmatch, (student, name))) or between[:-1] not in ([assignment], []):
+        if not (_STUDENT.fullmatch(student) and _FOLDER.fullmatch(name)) or between[:-1] not in ([assignment], []):
             left.append(f"{printable(result['student'])}: {printable(result['submission'])} is no place in a course")
             continue
         place = folder / "feedback" / student / assignment
