@@ -237,6 +237,21 @@ def test_the_links_of_the_class_page_lead_to_the_students_pages(tmp_path):
     assert len(links) > len(results) and all((tmp_path / "out" / link).is_file() for link in links)
 
 
+def test_a_run_that_was_cut_short_leaves_no_page_that_looks_whole(tmp_path, assignment):
+    (tmp_path / "in").mkdir()
+    for name in "abc":
+        (tmp_path / "in" / f"{name}.py").write_text(CLIPPED)
+
+    def stop(line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grade(tmp_path / "in", assignment, tmp_path / "out", seed=1, examples=3, progress=stop)
+    assert "Grading has not come to its end: 3 to go." in (tmp_path / "out" / "class.html").read_text()
+    grade(tmp_path / "in", assignment, tmp_path / "out", seed=1, examples=3)
+    assert "Grading has not" not in (tmp_path / "out" / "class.html").read_text()
+
+
 def test_three_hundred_students_fit_on_a_page(assignment):
     page = report.class_page(
         [wrong(f"student-{i}") if i % 3 else right(f"student-{i}") for i in range(300)], assignment

@@ -47,6 +47,7 @@ footer { margin-top: 3rem; font-size: .85rem; opacity: .75; }
 @media print { body { font-size: 11pt; margin: 0 auto; } a { color: inherit; text-decoration: none; } }
 """
 
+LATER = "grading has not come to it"  # the reason of a submission in a run that was cut short
 MANY = 20  # more students than this are folded away
 
 _LEADS = {
@@ -291,7 +292,7 @@ def class_page(results: Sequence[dict[str, Any]], assignment: Assignment) -> str
 
 
 def _not_graded(results: list[dict[str, Any]], links: list[str]) -> str:
-    rows = []
+    rows, later = [], 0
     for result, link in zip(results, links, strict=True):
         if result["score"] is None:
             whys = dict.fromkeys(
@@ -301,10 +302,12 @@ def _not_graded(results: list[dict[str, Any]], links: list[str]) -> str:
                 for finding in question["findings"]
                 if finding["kind"] == "note"
             )
-            rows.append([link, _text("; ".join(whys) or "no reason was kept")])
-    if not rows:
-        return ""
-    return "<h2>Not graded: a person has to look</h2>" + _table(["student", "why"], rows)
+            if [*whys] == [LATER]:
+                later += 1
+            else:
+                rows.append([link, _text("; ".join(whys) or "no reason was kept")])
+    told = f"<p><strong>Grading has not come to its end: {later} to go.</strong></p>" if later else ""
+    return told + ("<h2>Not graded: a person has to look</h2>" + _table(["student", "why"], rows) if rows else "")
 
 
 def _marks(results: list[dict[str, Any]]) -> str:

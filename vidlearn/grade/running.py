@@ -289,7 +289,9 @@ class Keeper:
         gone = {name for name in there if isinstance(name, str)} if isinstance(there, list) else set()
         self.gone = sorted(name for name in gone - set(self.names) if re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII))
         # written first with nobody graded, and completed as marks come in: a run cut short says so itself
-        self.results = [self._with_facts(blank(p, plan.assignment, "not run", _LATER, isolation), p) for p in found]
+        self.results = [
+            self._with_facts(blank(p, plan.assignment, "not run", report.LATER, isolation), p) for p in found
+        ]
         todo = list(enumerate(found))
         if self.out is None:
             return todo
@@ -327,7 +329,6 @@ class Keeper:
         """Write the whole, and take away what belongs to nobody any more."""
         if self.out is None:
             return
-        report.write_text(self.out / "class.html", report.class_page(self.results, self.plan.assignment))
         for name in self.gone:
             for suffix in _PAGES:
                 (self.out / "reports" / f"{name}{suffix}").unlink(missing_ok=True)
@@ -386,6 +387,7 @@ class Keeper:
             "isolation": isolation, "vidlearn": self.plan.version, "settings": self.plan.settings,
             "pages": sorted([*self.names, *self.gone]), "seconds": round(time.monotonic() - self._started, 2),
         }  # fmt: skip
+        report.write_text(self.out / "class.html", report.class_page(self.results, self.plan.assignment))
         if not finished:  # a seed is on disk before anything that was made with it
             report.write_text(self.out / "run.json", report.as_json(facts))
         self._all()
@@ -400,7 +402,6 @@ class Keeper:
         self._next = now + max(1.0, 20 * (now - start))  # a large class is not written over and over
 
 
-_LATER = "grading has not come to it"
 _PAGES = (".html", ".md", ".json")
 
 
