@@ -280,10 +280,13 @@ def _shown(value: Any) -> str:
 # -- what is stored ---------------------------------------------------------------------------------------------
 
 
+_CASES = Path(__file__).with_name("cases.npz")
+
+
 @cache
 def _store() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The index, and all numbers in one row for each dtype."""
-    with np.load(Path(__file__).with_name("cases.npz"), allow_pickle=False) as file:
+    with np.load(_CASES, allow_pickle=False) as file:
         return json.loads(str(file["index"])), {name: file[name] for name in file.files if name != "index"}
 
 
@@ -307,7 +310,7 @@ def _opened(value: Any) -> Any:
 
 def __getattr__(name: str) -> Any:
     """``vl.layers``, ``vl.flow`` and so on hold the helpers that the exercise allows, and nothing else."""
-    helpers = {} if name.startswith("__") else _store()[0]["helpers"]
+    helpers = _store()[0]["helpers"] if _CASES.exists() and not name.startswith("__") else {}
     if name not in helpers:
         raise AttributeError(f"{name} is not among the checks; it needs vidlearn itself")
     space = SimpleNamespace(**{short: partial(_own, short) for short in helpers[name]["own"]})
