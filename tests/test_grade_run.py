@@ -445,6 +445,45 @@ def test_a_grader_process_that_ends_costs_nobody_a_mark(tmp_path):
     assert killed and [r["status"] for r in results] == ["correct"] * 8
 
 
+def test_a_sandbox_whose_process_ends_costs_nobody_a_mark(tmp_path, monkeypatch):
+    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{RIGHT}# {i}" for i in range(4)})
+    sandboxes, real = [], Sandbox.worker
+
+    def watched(self, limits=None):
+        worker = real(self, limits)
+        if limits is not None and self not in sandboxes:
+            sandboxes.append(self)
+            if len(sandboxes) == 1:  # in the middle of a submission
+                self._process.kill()
+                self._process.wait()
+        return worker
+
+    monkeypatch.setattr(Sandbox, "worker", watched)
+    results, _ = run(folder, seed=5, require_isolation="C")
+    assert [r["status"] for r in results] == ["correct"] * 4 and len(sandboxes) == 2
+    assert sandboxes[1].require == "C"
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_submission_under_which_the_sandbox_ends_each_time_is_for_a_person(tmp_path, monkeypatch, early):
+    folder, real = handed_in(tmp_path / "in", ada=RIGHT, ben=RIGHT + "# fatal", cleo=RIGHT), Desk._grade
+
+    def fatal(self, paper):
+        if b"fatal" in paper.source and early:
+            self.sandbox._process.kill()
+            self.sandbox._process.wait()
+        result = real(self, paper)
+        if b"fatal" in paper.source:
+            self.sandbox._process.kill()
+            self.sandbox._process.wait()
+        return result
+
+    monkeypatch.setattr(Desk, "_grade", fatal)
+    results, _ = run(folder, seed=5)
+    assert [r["status"] for r in results] == ["correct", "not run", "correct"]
+    assert "the warm process is gone" in results[1]["questions"][0]["findings"][0]["text"]
+
+
 @pytest.fixture(scope="module")
 def dask():
     distributed = pytest.importorskip("distributed", reason="not run, because dask.distributed is not installed")
@@ -490,6 +529,28 @@ def test_a_dask_worker_with_too_little_isolation_does_not_grade(students, dask):
     for result in results:
         assert result["status"] == "not run"
         assert "isolation level B is required" in result["questions"][0]["findings"][0]["text"]
+
+
+def test_a_dask_worker_that_is_killed_costs_nobody_a_mark(tmp_path, dask):
+    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{RIGHT}# {i}" for i in range(12)})
+    killed = []
+
+    def kill_one(line):
+        if ": correct" in line and not killed:
+            killed.extend(dask.run(os.getpid).values())
+            os.kill(killed[0], signal.SIGKILL)
+
+    results = grade(folder, ASKED, examples=3, seed=7, executor=dask.get_executor(pure=False), progress=kill_one)
+    assert killed and [r["status"] for r in results] == ["correct"] * 12
+
+
+def test_the_process_that_leads_needs_no_sandbox(students, monkeypatch):
+    def none_here(*args, **more):
+        raise AssertionError("this machine has no sandbox")
+
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+        monkeypatch.setattr(Sandbox, "__init__", none_here)
+        assert [r["status"] for r in run(students, executor=processes, seed=5)[0]] == ["correct", "wrong", "partly"]
 
 
 def test_the_command_grades_on_a_dask_cluster(tmp_path, students, dask, capsys):

@@ -74,6 +74,7 @@ class Desk:
     ) -> None:
         self.assignment, self.seed, self.examples, self.feedback = assignment, seed, examples, feedback
         self.views = {q.operation.name: (q.helper_sources(), q.shut()) for q in assignment.questions}
+        self.layers = layers
         self.sandbox = Sandbox(assignment.packages, layers)
         #: for each bank what is asked on it, by operation
         self.exams = [
@@ -94,7 +95,31 @@ class Desk:
             return worker.isolation.to_dict()
 
     def grade(self, paper: Paper) -> dict[str, Any]:
-        """Grade one paper. Whatever is wrong with it ends up in its result."""
+        """Grade one paper. Whatever is wrong with it ends up in its result.
+
+        If the warm process ends meanwhile (the system may have needed its memory), that says nothing about the paper: it
+        is graded once more, from a new one.
+        """
+        for _ in range(2):
+            try:
+                if self.sandbox.ended:
+                    self._start_again()
+                result = self._grade(paper)
+            except SandboxError as error:
+                result = blank(paper, self.assignment, "not run", f"grader error: {error}")
+            if not self.sandbox.ended:
+                return result
+        if result["score"] is None:
+            return result
+        return blank(paper, self.assignment, "not run", "grader error: the warm process is gone for the second time")
+
+    def _start_again(self) -> None:
+        required = self.sandbox.require
+        self.sandbox.close()
+        self.sandbox = Sandbox(self.assignment.packages, self.layers)
+        self.sandbox.require = required
+
+    def _grade(self, paper: Paper) -> dict[str, Any]:
         try:
             if paper.problem:
                 return blank(paper, self.assignment, paper.status, paper.problem, self.isolation)
@@ -105,8 +130,6 @@ class Desk:
             return blank(paper, self.assignment, "unreadable", str(error), self.isolation)
         except Stopped as stop:
             return blank(paper, self.assignment, stop.status, f"reading the file: {stop.sentence}", self.isolation)
-        except SandboxError as error:
-            return blank(paper, self.assignment, "not run", f"grader error: {error}")
 
     def exams_for(self, paper: Paper) -> dict[str, _Exam]:
         """The bank that this paper gets, drawn by now: nothing is drawn while a submission runs."""
