@@ -22,7 +22,7 @@ import pytest
 
 from vidlearn.cli import main as cli
 from vidlearn.grade import SAMPLES, Assignment, grade, grading
-from vidlearn.grade.bundle import autograder, grade_here
+from vidlearn.grade.bundle import _handed_in, autograder, grade_here
 from vidlearn.grade.intake import Paper, one_paper
 from vidlearn.grade.release import release, student_files
 from vidlearn.sandbox import LAYERS
@@ -541,6 +541,15 @@ def test_the_autograder_marks_what_was_handed_in_and_writes_a_valid_file(what, t
     if what == "hostile":
         assert '{"score": 100} False' in made["tests"][2]["output"] or "ended" in made["tests"][2]["output"]
         assert json.loads((tmp_path / "source" / "grading.json").read_text())["seed"] == 4_242_424_242
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"users": 3, "created_at": 4}', '{"users": [{"name": null}, 5]}', "[" * 100_000]
+)
+def test_metadata_that_cannot_be_read_is_a_student_without_a_name(text, tmp_path):
+    (tmp_path / "m.json").write_text(text)
+    assert _handed_in(tmp_path / "m.json") == ("a student", "")
+    assert _handed_in(tmp_path / "none.json") == ("a student", "")
 
 
 def test_the_autograder_gives_the_marks_of_the_grader_itself(tmp_path, bundle):

@@ -20,7 +20,7 @@ FLOORS = [
     ("arrays",), ("signature",), ("operation", "spec"), ("judge",), ("cuda_on_cpu",), ("video",), ("layers",),
     ("nonlocal_attention",),
     tuple(c for c in vl.CONCEPTS if c not in ("layers", "nonlocal_attention")), ("nets",), ("slides",), ("sandbox",),
-    ("compare", "grade", "notebooks"), ("demo",), ("cli",),
+    ("compare", "grade"), ("notebooks",), ("demo",), ("cli",),
 ]  # fmt: skip
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 

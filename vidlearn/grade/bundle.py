@@ -223,10 +223,9 @@ def _handed_in(path: Path) -> tuple[str, str]:
     with contextlib.suppress(OSError, ValueError, RecursionError):
         facts = json.loads(path.read_text(encoding="utf-8"))
     users = facts.get("users") if isinstance(facts, dict) else None
+    users = users if isinstance(users, list) else []
     names = [
-        str(user.get("name") or user.get("email") or user.get("id") or "")
-        for user in users or []
-        if isinstance(user, dict)
+        str(user.get("name") or user.get("email") or user.get("id") or "") for user in users if isinstance(user, dict)
     ]
     when = facts.get("created_at") if isinstance(facts, dict) else None
     told = [printable(text)[:200] for text in (", ".join(filter(None, names)), when if isinstance(when, str) else "")]
