@@ -33,7 +33,7 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .3rem; overflow
 table { border-collapse: collapse; width: 100%; } tr { break-inside: avoid; }
 td, th { padding: .15rem .8rem .15rem 0; vertical-align: top; text-align: left; overflow-wrap: break-word; }
 th { font-weight: 600; font-size: .85rem; opacity: .75; } .number { text-align: right; white-space: nowrap; }
-.report { table-layout: fixed; } .report td:first-child { opacity: .75; width: 6.5rem; } .report .number { width: 3.5rem; }
+.report { table-layout: fixed; } .report td:first-child { opacity: .75; width: 6.5rem; } .report .number { width: 3.5rem; padding-right: 0; }
 .wide table { font-size: .9rem; } .wide code { white-space: nowrap; } .scroll { overflow-x: auto; }
 h3 { font-size: 1rem; font-weight: 600; margin: 1rem 0 0; } h3 + p { margin-top: .2rem; } .who { font-size: .9rem; }
 .bar { width: 20%; min-width: 5rem; padding-right: 0; }
@@ -52,9 +52,9 @@ MANY = 20  # more students than this are folded away
 
 _LEADS = {
     "not attempted": "There is no answer yet",
-    "crashed": "It could not be graded",
-    "timed out": "It could not be graded",
-    "out of memory": "It could not be graded",
+    "crashed": "Nothing could be looked at",
+    "timed out": "Nothing could be looked at",
+    "out of memory": "Nothing could be looked at",
     "unreadable": "The file could not be read",
     "not run": "Not graded. This is not a zero: a person has to look at it",
 }
