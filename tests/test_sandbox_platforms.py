@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -101,12 +102,14 @@ def _reachable(folder):
 
 
 @pytest.fixture(scope="module")
-def handed_in(tmp_path_factory):
-    """A class of two, one of them hostile, in a folder that everyone may read."""
-    folder = tmp_path_factory.mktemp("platforms")
-    for parent in (folder, folder.parent, folder.parent.parent):
-        if parent.stat().st_uid == os.geteuid():
-            parent.chmod(parent.stat().st_mode | 0o055)
+def handed_in():
+    """A class of two, one of them hostile, in a folder that everyone may read: pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield _laid_out(Path(name))
+
+
+def _laid_out(folder):
     (folder / "in").mkdir()
     (folder / "keep").mkdir()
     (folder / "secret").write_text("CANARY")
