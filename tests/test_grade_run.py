@@ -730,14 +730,14 @@ def test_a_terminal_gets_a_bar_with_the_time_left_and_names_that_do_nothing_ther
     screen = io.StringIO()
     with running.Bar(console.Console(file=screen, force_terminal=True, width=120, color_system=None)) as bar:
         bar.begin(3, 1)
-        for student, score in (("[red]ada", 1.0), ("ben\x1b[2J", None)):
+        for student, score in (("[red]ada", 1.0), ("[b]ben\x1b[2J", None)):
             bar.graded(
                 {"student": student, "status": "correct" if score else "not run", "score": score, "max_score": 1}
             )
             bar._bar.refresh()
     told = screen.getvalue()
     assert "2/3" in told and "3/3" in told and "left · [red]ada" in told and "\x1b[2J" not in told
-    assert "ben\ufffd[2J: not run, not graded" in told and "[red]ada: correct" not in told
+    assert "[b]ben\ufffd[2J: not run, not graded" in told and "[red]ada: correct" not in told
 
 
 def test_without_rich_or_a_terminal_there_are_lines(monkeypatch):
