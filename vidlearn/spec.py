@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-__all__ = ["Cost", "Law", "Mistake", "Spec", "Tolerance", "largest"]
+__all__ = ["Cost", "Law", "Mistake", "Spec", "Tolerance", "array_of", "largest"]
 
 Inputs = dict[str, Any]
 
@@ -81,6 +81,19 @@ def largest(*values: Any) -> float:
     """Return the largest finite magnitude in the floating-point arrays among `values`, 0 if there is none."""
     floats = [np.abs(v[np.isfinite(v)]) for v in values if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
     return max((float(v.max()) for v in floats if v.size), default=0.0)
+
+
+def array_of(*shape: int) -> SearchStrategy[np.ndarray]:
+    """Quarters from −2 to 2, drawn as one string of bytes: quicker to draw and to shrink than number by number."""
+    import hypothesis.strategies as st
+
+    count = math.prod(shape)
+
+    def values(drawn: bytes) -> np.ndarray:
+        steps = np.frombuffer(drawn, np.uint8).astype(int) % 17  # 0, 1, 2, 3, 4, … stand for 0, ¼, −¼, ½, −½, …
+        return (np.where(steps % 2, steps + 1, -steps) / 8).reshape(shape)
+
+    return st.binary(min_size=count, max_size=count).map(values)
 
 
 @dataclass(frozen=True)

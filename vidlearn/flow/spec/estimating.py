@@ -6,10 +6,9 @@ from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
-from hypothesis.extra import numpy as hnp
 
 from vidlearn.flow import reference
-from vidlearn.flow.spec.drawing import ZERO_OR_ONE, fields, quarters, rng_fields
+from vidlearn.flow.spec.drawing import ZERO_OR_ONE, cut, drawn, fields, quarters, rng_fields, sizes
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance, largest
 
 windows = st.sampled_from([1, 3, 5, 7])
@@ -17,36 +16,18 @@ windows = st.sampled_from([1, 3, 5, 7])
 
 def color_fields(names: str, **more: Any) -> st.SearchStrategy[dict[str, Any]]:
     """Arrays of one common (H, W, 3)."""
-
-    def of_shape(shape: tuple[int, int]) -> st.SearchStrategy[dict[str, Any]]:
-        arrays = {n: hnp.arrays(np.float64, (*shape, 3), elements=quarters, fill=st.nothing()) for n in names.split()}
-        return st.fixed_dictionaries({**arrays, **more})
-
-    return st.tuples(st.integers(1, 3), st.integers(1, 3)).flatmap(of_shape)
+    return cut(sizes(3), (3, 3), dict.fromkeys(names.split(), (3,)), **more)
 
 
 def line_fields(names: str, **more: Any) -> st.SearchStrategy[dict[str, Any]]:
     """Arrays of a single row or column."""
     shapes = st.one_of(st.tuples(st.just(1), st.integers(1, 5)), st.tuples(st.integers(2, 5), st.just(1)))
-
-    def of_shape(shape: tuple[int, int]) -> st.SearchStrategy[dict[str, Any]]:
-        arrays = {n: hnp.arrays(np.float64, shape, elements=quarters, fill=st.nothing()) for n in names.split()}
-        return st.fixed_dictionaries({**arrays, **more})
-
-    return shapes.flatmap(of_shape)
+    return cut(shapes, (5, 5), dict.fromkeys(names.split(), ()), **more)
 
 
 def with_flow(names: str, channels: tuple[int, ...] = (), most: int = 4) -> st.SearchStrategy[dict[str, Any]]:
     """Images and a flow on the same grid."""
-
-    def of_shape(shape: tuple[int, int]) -> st.SearchStrategy[dict[str, Any]]:
-        arrays = {
-            n: hnp.arrays(np.float64, (*shape, *channels), elements=quarters, fill=st.nothing()) for n in names.split()
-        }
-        flow = hnp.arrays(np.float64, (*shape, 2), elements=quarters, fill=st.nothing())
-        return st.fixed_dictionaries({**arrays, "flow": flow})
-
-    return st.tuples(st.integers(1, most), st.integers(1, most)).flatmap(of_shape)
+    return cut(sizes(most), (most, most), {**dict.fromkeys(names.split(), channels), "flow": (2,)})
 
 
 def large_with_flow(names: str) -> Any:
@@ -439,7 +420,7 @@ def psd(elements: st.SearchStrategy[float] = quarters, rank: int = 2) -> st.Sear
         return {"J": np.einsum("...ki,...kj->...ij", g, g)}
 
     shapes = st.sampled_from([(rank, 2), (1, rank, 2), (2, rank, 2), (2, 3, rank, 2)])
-    return shapes.flatmap(lambda s: hnp.arrays(np.float64, s, elements=elements, fill=st.nothing())).map(build)
+    return shapes.flatmap(lambda s: drawn(s, elements)).map(build)
 
 
 def ordered(f: Any, J: Any) -> Any:
@@ -506,7 +487,7 @@ def pairs(low: int = 0, least: int = 0) -> st.SearchStrategy[dict[str, Any]]:
     """(…, 2) with λ₁ ≥ λ₂ ≥ 0, on a grid of quarters."""
     elements = st.integers(least, 12).map(lambda k: k / 4)
     shapes = st.sampled_from([(2,), (1, 2), (3, 2), (2, 2, 2)])
-    arrays = shapes.flatmap(lambda s: hnp.arrays(np.float64, s, elements=elements, fill=st.nothing()))
+    arrays = shapes.flatmap(lambda s: drawn(s, elements))
     return arrays.map(lambda a: {"eigenvalues": np.sort(a, axis=-1)[..., ::-1].copy()})
 
 
@@ -728,7 +709,7 @@ COUNT = {"translation": 2, "affine": 6, "projective": 8, "rotation": 3}
 
 
 def parameters_of(model: str) -> st.SearchStrategy[np.ndarray]:
-    return hnp.arrays(np.float64, COUNT[model], elements=quarters, fill=st.nothing())
+    return drawn((COUNT[model],))
 
 
 def motions(model: str) -> st.SearchStrategy[dict[str, Any]]:

@@ -10,15 +10,10 @@ import numpy as np
 from hypothesis.extra import numpy as hnp
 
 from vidlearn.flow import dense_reference, reference
-from vidlearn.flow.spec.drawing import quarters, sizes
+from vidlearn.flow.spec.drawing import drawn, quarters, sizes
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance
 
 # ------------------------------------------------------------------ drawing images, flows and pairs of frames
-
-
-def drawn(shape: tuple[int, ...], elements: st.SearchStrategy[Any] = quarters, dtype: Any = np.float64) -> Any:
-    """An array of one shape."""
-    return hnp.arrays(dtype, shape, elements=elements, fill=st.nothing())
 
 
 def with_flow(

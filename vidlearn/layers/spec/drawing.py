@@ -7,20 +7,12 @@ from itertools import product
 from typing import Any
 
 import hypothesis.strategies as st
-import numpy as np
+
+from vidlearn.spec import array_of
+
+__all__ = ["array_of", "cut_to", "each_axis", "features_of"]
 
 Shapes = Mapping[str, tuple[int, ...]]
-
-
-def array_of(*shape: int) -> st.SearchStrategy[np.ndarray]:
-    """Quarters from −2 to 2, drawn as one string of bytes: quicker to draw and to shrink than number by number."""
-    count = int(np.prod(shape))
-
-    def values(drawn: bytes) -> np.ndarray:
-        steps = np.frombuffer(drawn, np.uint8).astype(int) % 17  # 0, 1, 2, 3, 4, … stand for 0, ¼, −¼, ½, −½, …
-        return (np.where(steps % 2, steps + 1, -steps) / 8).reshape(shape)
-
-    return st.binary(min_size=count, max_size=count).map(values)
 
 
 def cut_to(most: Shapes, sizes: st.SearchStrategy[tuple[Shapes, Mapping[str, Any]]]) -> st.SearchStrategy[Any]:
