@@ -97,7 +97,7 @@ def from_numpy(value: Any, backend: str, device: str | None = None, dtype: str |
         value = value.astype(dtype)
     if backend == "cupy":
         return importlib.import_module("cupy").asarray(value)
-    return np.array(value)
+    return value if cast else np.array(value)
 
 
 @functools.cache

@@ -28,6 +28,7 @@ class Case:
     inputs: dict[str, Any]
     expected: tuple[np.ndarray, ...]
     defined: np.ndarray | None = None
+    allowed: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)  # errors, as they are asked for
 
 
 @dataclass(frozen=True)

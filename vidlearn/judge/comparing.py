@@ -66,7 +66,9 @@ def first_difference(
 ) -> Difference | None:
     """Return the first element that is not right, or None. The form must have been checked."""
     for k, (got, want) in enumerate(zip(outcome.answers, case.expected, strict=True)):
-        allowed = spec.tolerance.allowed(want, case.inputs, dtype, strict)
+        if (k, dtype, strict) not in case.allowed:  # the same for every candidate
+            case.allowed[k, dtype, strict] = spec.tolerance.allowed(want, case.inputs, dtype, strict)
+        allowed = case.allowed[k, dtype, strict]
         masked = case.defined if want.ndim else None
         wrong = _wrong(got, want, allowed, masked)
         if wrong.any():

@@ -253,6 +253,7 @@ class Worker:
         self._poll.register(line, select.POLLIN)
         self._poll.register(output, select.POLLIN)
         self._number = 0
+        self._heard = bytearray()  # of the line, and not yet asked for
         self._kept = bytearray()
         self._printed = 0
         self.dead: Stopped | None = None
@@ -368,19 +369,20 @@ class Worker:
             raise self._end("crashed", f"the process answered out of order ({error})") from None
 
     def _exactly(self, length: int, deadline: float, seconds: float) -> bytes:
-        raw = bytearray()
-        while len(raw) < length:
+        while len(self._heard) < length:
+            self._wait(deadline, seconds)
             try:
-                piece = self._line.recv(min(length - len(raw), 1 << 20))
+                piece = self._line.recv(min(max(length - len(self._heard), 1 << 16), 1 << 20))
             except BlockingIOError:
-                self._wait(deadline, seconds)
                 continue
             except OSError:
                 piece = b""
             if not piece:
                 raise self._died()
-            raw += piece
-        return bytes(raw)
+            self._heard += piece
+        raw = bytes(self._heard[:length])
+        del self._heard[:length]
+        return raw
 
     def _wait(self, deadline: float, seconds: float) -> None:
         """Sleep until the line moves, emptying the pipe of printed text meanwhile; end the worker at the deadline."""

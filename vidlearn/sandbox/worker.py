@@ -343,7 +343,7 @@ class _Line:
     """Frames over the socket, blocking."""
 
     def __init__(self, line: socket.socket, wire: Any) -> None:
-        self.line, self.wire = line, wire
+        self.line, self.wire, self.heard = line, wire, bytearray()
 
     def hear(self) -> tuple[int, int, list[Any]]:
         kind, number, length = self.wire.open_header(self._exactly(self.wire.HEADER.size))
@@ -355,13 +355,14 @@ class _Line:
         self.line.sendall(self.wire.header(kind, number, len(body)) + body)
 
     def _exactly(self, length: int) -> bytes:
-        raw = bytearray()
-        while len(raw) < length:
-            piece = self.line.recv(length - len(raw))
+        while len(self.heard) < length:
+            piece = self.line.recv(max(length - len(self.heard), 1 << 16))
             if not piece:
                 os._exit(0)
-            raw += piece
-        return bytes(raw)
+            self.heard += piece
+        raw = bytes(self.heard[:length])
+        del self.heard[:length]
+        return raw
 
 
 if __name__ == "__main__":
