@@ -230,6 +230,7 @@ CELLS = {
     ],
     "imports in a later cell": [RIGHT.replace("np.", "numpy."), "import numpy"],
     "a constant of a later cell": [RIGHT.replace("-It", "SIGN * It"), "SIGN = -1"],
+    "a constant that a later cell computes": [RIGHT.replace("-It", "SIGN[0] * It"), "SIGN = np.array([-1.0])"],
     "the exercise cell pasted back": [STUB, RIGHT, STUB],
     "two attempts, the second right": [RIGHT.replace("-It", "It"), RIGHT],
     "text and raw cells": [MARKDOWN, RAW, RIGHT],

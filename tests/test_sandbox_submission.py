@@ -46,6 +46,89 @@ def test_names_defined_only_later_are_found_even_through_other_functions():
     assert work.load("f")() == 3 and work.errors == []
 
 
+@pytest.mark.parametrize(
+    "later",
+    [
+        ["K = int('2')"],
+        ["K = [2 for _ in range(1)]\nK = sum(K)"],  # the whole cell, in order
+        ["K = twice(D)", "def twice(x): return x + E", "D = int('1')", "E = int(D)"],  # and what it needs itself
+        ["K = [2][0]\nimport math", "K = int('x')"],  # the first cell, as whoever runs them from the top would have it
+        ["for K in range(3): pass"],
+        ["print(K := 2)"],
+    ],
+)  # fmt: skip
+def test_what_a_later_cell_computes_is_found(later):
+    work = Submission(cells("def f(): return K", "raise ValueError", *later, "f()"), ".ipynb")
+    assert work.load("f")() == 2 and work.errors == []
+
+
+def test_what_a_partial_a_decorator_or_a_method_calls_is_found_in_later_cells():
+    source = """
+import functools
+def wrapped(function):
+    @functools.wraps(function)
+    def inner(*args): return function(*args)
+    return inner
+class Any:
+    def g(self): return K
+@wrapped
+def a(): return K
+b = functools.partial(lambda x: K + x, 0)
+c = Any().g
+def d(): return b()
+"""
+    for name in "abcd":
+        assert Submission(cells(source, "K = int('2')"), ".ipynb").load(name)() == 2
+
+
+def test_a_name_that_is_only_an_attribute_runs_no_later_cell():
+    work = Submission(cells("def f(x): return x.real", "real = 1 / 0"), ".ipynb")
+    assert work.load("f")(2) == 2 and work.errors == []
+
+
+def test_what_fills_in_a_name_changes_no_other():
+    work = Submission(cells("def g(): return 1\ndef f(): return g() + K", "K, g = int('1'), None"), ".ipynb")
+    assert work.load("f")() == 2
+
+
+def test_an_error_in_a_later_cell_that_is_needed_is_told():
+    work = Submission(cells("def f(): return K", "K = 1 / 0"), ".ipynb")
+    work.load("f")
+    assert work.errors == ["cell 2, line 1: ZeroDivisionError: division by zero"]
+
+
+def test_what_computes_is_not_run_where_definitions_alone_are():
+    work = Submission(cells("def f(): return K", "K = int('2')"), ".ipynb")
+    work.load("f", everything=False)
+    assert "K" not in work.names
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "for _ in [0]:\n    def f(): return 1",
+        "while True:\n    def f(): return 1\n    break",
+        "match 1:\n    case 1:\n        def f(): return 1",
+        "(f := lambda: 1)",
+        "with open('/dev/null') as _:\n    f = lambda: 1",
+        "for f in [lambda: 1]: pass",
+        "match (lambda: 1):\n    case f: pass",
+        "def f(): return f.answer\nf.answer = 1",
+        "try:\n    1 / 0\nexcept ArithmeticError:\n    def f(): return 1",
+    ],
+)
+def test_a_function_is_found_wherever_it_is_bound(source):
+    work = Submission(source.encode(), ".py")
+    assert not work.untouched("f") and work.load("f")() == 1
+
+
+@pytest.mark.parametrize(
+    "source", ["def g():\n    f = 1", "g = lambda: (f := 1)", "[f for f in [1]]", "g = f", "g[f] = 1"]
+)
+def test_a_name_that_is_bound_inside_something_or_only_read_is_no_definition(source):
+    assert Submission(source.encode(), ".py").position("f") == -1
+
+
 def test_definitions_alone_can_be_run():
     work = Submission(cells("import math\nx = 3", "raise SystemExit", "def f(): return math.floor(2.5) + x"), ".ipynb")
     assert work.load("f", everything=False)() == 5 and work.errors == []

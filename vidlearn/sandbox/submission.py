@@ -8,6 +8,9 @@ from __future__ import annotations
 import ast
 import builtins
 import codecs
+import contextlib
+import dis
+import functools
 import io
 import json
 import linecache
@@ -16,7 +19,7 @@ import sys
 import tokenize
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["Submission", "Unreadable"]
@@ -116,7 +119,7 @@ class Submission:
         if not callable(function):
             last = self.errors[-1] if self.errors else "its definition did not run"
             raise LookupError(f"{name} is not a function here: {last}")
-        self._fill_in(function)
+        self._fill_in(function, everything)
         return function
 
     def _run(self, where: str, statement: ast.stmt) -> None:
@@ -127,36 +130,67 @@ class Submission:
                 f"{where.strip('<>')}, line {_line(error, where) or statement.lineno}: {describe(error)}"
             )
 
-    def _fill_in(self, function: Callable[..., Any]) -> None:
-        """Run the later definitions of names that are used and not there, until none is missing or none is found."""
-        tried: set[int] = set()
-        while True:
-            missing = {name for name in self._used(function) if name not in self.names and not hasattr(builtins, name)}
-            later = [
-                i
-                for i in range(self.ran, len(self.statements))
-                if i not in tried and _is_harmless(self.statements[i][1]) and _bound(self.statements[i][1]) & missing
-            ]
-            if not later:
-                return
-            tried.update(later)
-            for i in later:
-                self._run(*self.statements[i])
+    def _fill_in(self, function: Any, everything: bool) -> None:
+        """Run later statements for the names that are used and not there, until none is missing or none is found.
 
-    def _used(self, function: Callable[..., Any]) -> set[str]:
-        """Names that a function, and the functions of this submission that it names, look up globally."""
+        Definitions come first. For what is then still missing, the first cell that computes it is asked, after what it
+        needs itself. What is there already stays as it is, whatever else those statements bind.
+        """
+        tried: set[int] = set()
+
+        def fill(thing: Any) -> None:
+            while True:
+                missing = {name for name in self._used(thing) if name not in self.names and not hasattr(builtins, name)}
+                later = [
+                    i
+                    for i in range(self.ran, len(self.statements))
+                    if i not in tried and _bound(self.statements[i][1]) & missing
+                ]
+                chosen = [i for i in later if _is_harmless(self.statements[i][1])]
+                computes = not chosen and everything
+                if computes:
+                    chosen = [i for i in later if self.statements[i][0] == self.statements[later[0]][0]]
+                if not chosen:
+                    return
+                tried.update(chosen)
+                for i in chosen:
+                    where, statement = self.statements[i]
+                    if computes:
+                        with contextlib.suppress(SyntaxError, ValueError):
+                            fill(compile(ast.Module([statement], []), where, "exec"))
+                    there = {name: value for name, value in dict(self.names).items() if name not in missing}
+                    self._run(where, statement)
+                    self.names.update(there)
+
+        fill(function)
+
+    def _used(self, thing: Any) -> set[str]:
+        """Names that a function or other code, and the functions of this submission that it names, look up globally."""
         names: set[str] = set()
-        seen: set[int] = set()
-        stack = [getattr(function, "__code__", None)]
+        seen: list[Any] = []  # kept, so that no two have one id
+        stack = [thing]
         while stack:
-            code = stack.pop()
-            if not isinstance(code, types.CodeType) or id(code) in seen:
+            thing = stack.pop()
+            if any(thing is one for one in seen):
                 continue
-            seen.add(id(code))
-            fresh = set(code.co_names) - names
-            names |= fresh
-            stack += [const for const in code.co_consts if isinstance(const, types.CodeType)]
-            stack += [getattr(self.names.get(name), "__code__", None) for name in fresh]
+            seen.append(thing)
+            if isinstance(thing, types.CodeType):
+                fresh = {
+                    step.argval for step in dis.get_instructions(thing) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+                } - names
+                names |= fresh
+                stack += [const for const in thing.co_consts if isinstance(const, types.CodeType)]
+                stack += [self.names[name] for name in fresh if name in self.names]
+            elif isinstance(thing, types.FunctionType):
+                if thing.__globals__ is self.names:
+                    stack.append(thing.__code__)
+                for cell in thing.__closure__ or ():
+                    with contextlib.suppress(ValueError):  # a cell that is still empty
+                        stack.append(cell.cell_contents)
+            elif isinstance(thing, types.MethodType):
+                stack.append(thing.__func__)
+            elif isinstance(thing, functools.partial):
+                stack.append(thing.func)
         return names
 
 
@@ -226,24 +260,27 @@ def _without_magics(source: str) -> str:
 
 
 def _bound(statement: ast.stmt) -> set[str]:
-    """The names that a top-level statement binds."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {statement.name}
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
-    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
-    if isinstance(statement, ast.If | ast.Try | ast.With):
-        return set().union(*(_bound(inner) for inner in _inside(statement)), set())
-    return set()
-
-
-def _inside(statement: ast.stmt) -> Iterator[ast.stmt]:
-    for field in ("body", "orelse", "finalbody"):
-        yield from getattr(statement, field, [])
-    for handler in getattr(statement, "handlers", []):
-        yield from handler.body
+    """The names that a top-level statement binds, or of which it sets a part."""
+    names: set[str] = set()
+    stack: list[ast.AST] = [statement]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.comprehension):  # its target lives inside it
+            stack += [node.iter, *node.ifs]
+        elif not isinstance(node, ast.Lambda):
+            if isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+                names.add(node.name)
+            if isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
+                root: ast.expr = node
+                while isinstance(root, ast.Attribute | ast.Subscript):
+                    root = root.value
+                names |= {root.id} if isinstance(root, ast.Name) else set()
+            stack += ast.iter_child_nodes(node)
+    return names
 
 
 def _is_stub(statement: ast.stmt) -> bool:
