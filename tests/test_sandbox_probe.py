@@ -4,8 +4,10 @@ import argparse
 import functools
 import json
 import os
+import re
 import shutil
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from vidlearn import grade as grading
 from vidlearn.cli import main
 from vidlearn.grade import Assignment, GradeError, grade
 from vidlearn.grade.grading import Desk
-from vidlearn.sandbox import LAYERS, LEVELS, Isolation, Limits, Sandbox, SandboxError, escapes, probe
+from vidlearn.sandbox import LAYERS, LEVELS, Isolation, Limits, Sandbox, SandboxError, confine, escapes, probe
 
 NAMES = [one.name for one in escapes.ATTEMPTS]
 WHAT = {one.name: one.what for one in escapes.ATTEMPTS}
@@ -84,6 +86,79 @@ def test_each_layer_alone_keeps_its_promises(layer):
         if why:
             pytest.skip(f"not run, because this layer is not to be had alone here ({why})")
         assert probe.trial(sandbox)[0].enforced == layers
+
+
+# -- the filter of system calls --------------------------------------------------------------------------------------
+
+ASK = b"""
+import ctypes, errno, fcntl, os
+libc = ctypes.CDLL(None, use_errno=True)
+def ask(number, *arguments):
+    ctypes.set_errno(0)
+    libc.syscall(ctypes.c_long(number), *(ctypes.c_long(one) for one in arguments))
+    return errno.errorcode.get(ctypes.get_errno(), "done")
+def honest():
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETFL, fcntl.fcntl(write, fcntl.F_GETFL) | os.O_NONBLOCK)
+    os.close(os.dup(read))
+    os.sched_setaffinity(0, os.sched_getaffinity(0))
+    return "done"
+"""
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="not run, because only Linux has such a filter")
+
+
+@pytest.fixture(scope="module")
+def filtered():
+    """A worker at level B, asked for system calls by number."""
+    layers = [name for name in LAYERS if name not in ("namespaces", "file system")]
+    with Sandbox(layers=layers) as sandbox, sandbox._fork(Limits()) as worker:
+        if why := worker.isolation.missing["seccomp"]:
+            pytest.skip(f"not run, because there is no filter here ({why})")
+        worker.open(ASK, ".py")
+        yield worker
+
+
+@LINUX
+@pytest.mark.parametrize("name", confine._DENIED)
+def test_a_denied_system_call_is_not_permitted(filtered, name):
+    number = confine._DENIED[name][confine._MACHINE or 0]
+    if number is None:
+        pytest.skip("not run, because this processor has no such call")
+    answer = filtered.load("ask")(number, -1, -1, -1, -1, -1, -1)
+    assert answer == ("ENOSYS" if name in ("clone3", "io_uring_setup") else "EPERM")
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("name", "refused", "let_through"),
+    [
+        ("fcntl", [(-1, 8), (-1, 10), (-1, 15)], [(-1, 1), (-1, 4), (-1, 9), (-1, 16)]),
+        ("ioctl", [(-1, 0x5412), (-1, 0x541C), (-1, 0x8901), (-1, 0x8902)], [(-1, 0x5401), (-1, 0x8903)]),
+        ("sched_setaffinity", [(1, 0, -1), (-1, 0, -1)], [(0, 0, -1)]),
+    ],
+)
+def test_a_call_that_is_looked_at_is_refused_by_its_arguments_only(filtered, name, refused, let_through):
+    number, ask = confine._LOOKED_AT[name][confine._MACHINE or 0], filtered.load("ask")
+    assert {ask(number, *arguments) for arguments in refused} == {"EPERM"}
+    assert "EPERM" not in {ask(number, *arguments) for arguments in let_through}
+
+
+@LINUX
+def test_descriptors_and_ones_own_processors_can_still_be_seen_to(filtered):
+    assert filtered.load("honest")() == "done"
+
+
+@pytest.mark.parametrize("processor", ["x86_64", "aarch64"])
+def test_the_numbers_are_those_in_the_systems_own_headers(processor):
+    # what aarch64 uses is the list that new processors share; x86-64 has one of its own
+    files = {"x86_64": "x86_64-linux-gnu/asm/unistd_64.h", "aarch64": "asm-generic/unistd.h"}
+    header = Path("/usr/include", files[processor])
+    if not header.exists():
+        pytest.skip(f"not run, because this system has no {header}")
+    named = dict(re.findall(r"#define __NR(?:3264)?_(\w+) (\d+)", header.read_text()))
+    numbers = {name: both[processor == "aarch64"] for name, both in (confine._DENIED | confine._LOOKED_AT).items()}
+    known = {name: number for name, number in numbers.items() if name in named}
+    assert known == {name: int(named[name]) for name in known} and len(known) > 80
 
 
 # -- claims -----------------------------------------------------------------------------------------------------------

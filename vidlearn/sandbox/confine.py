@@ -270,9 +270,13 @@ _DENIED = {
     # no one else's memory, descriptors or signals
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
     "pidfd_getfd": (438, 438), "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424), "process_madvise": (440, 440),
+    "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
     # no network; no memory that the limits do not count
     "socket": (41, 198), "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194),
     "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
+    # nor what others share: these take a number or a name that can be guessed
+    "shmat": (30, 196), "shmctl": (31, 195), "semop": (65, 193), "semtimedop": (220, 192), "semctl": (66, 191),
+    "msgsnd": (69, 189), "msgrcv": (70, 188), "msgctl": (71, 187), "mq_unlink": (241, 181),
     # no mounts, no parts of the kernel that no exercise needs
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428),
     "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
@@ -284,15 +288,19 @@ _DENIED = {
     "kexec_load": (246, 104), "kexec_file_load": (320, 294), "settimeofday": (164, 170), "clock_settime": (227, 112),
     "clock_adjtime": (305, 266), "adjtimex": (159, 171), "personality": (135, 92), "iopl": (172, None),
     "ioperm": (173, None), "modify_ldt": (154, None), "vhangup": (153, 58), "syslog": (103, 116),
-    "sethostname": (170, 161), "setdomainname": (171, 162), "setpriority": (141, 140), "sched_setscheduler": (144, 119),
-    # what Landlock leaves open: the marks on files that the same user owns
+    "sethostname": (170, 161), "setdomainname": (171, 162),
+    # no one else's share of the machine
+    "setpriority": (141, 140), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274), "ioprio_set": (251, 30), "migrate_pages": (256, 238), "move_pages": (279, 239),
+    # what Landlock leaves open: the marks on files that the same user owns and, before Linux 6.2, their length
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, None),
     "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "setxattr": (188, 5), "lsetxattr": (189, 6),
     "fsetxattr": (190, 7), "utimensat": (280, 88), "utime": (132, None), "utimes": (235, None),
-    "futimesat": (261, None),
+    "futimesat": (261, None), "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
+    "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469), "truncate": (76, 45),
 }  # fmt: skip
 _LOOKED_AT = {"clone": (56, 220), "kill": (62, 129), "tgkill": (234, 131), "tkill": (200, 130), "mmap": (9, 222),
-              "prlimit64": (302, 261), "ioctl": (16, 29)}  # fmt: skip
+              "prlimit64": (302, 261), "ioctl": (16, 29), "fcntl": (72, 25), "sched_setaffinity": (203, 122)}  # fmt: skip
 _LOAD, _JUMP_IF_EQUAL, _JUMP_IF_ABOVE, _JUMP_IF_BITS, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _KILL, _ALLOW = 0x80000000, 0x7FFF0000
 _CLONE_THREAD = 0x10000
@@ -335,6 +343,11 @@ def seccomp() -> None:
         refuse(name)
         step(_LOAD, 0)
 
+    def none_of(*values: int) -> list[tuple[int, int, int, int]]:
+        """Tests that let everything but these pass."""
+        last = len(values) - 1
+        return [(_JUMP_IF_EQUAL, value, last - i, int(i == last)) for i, value in enumerate(values)]
+
     me = os.getpid()
     look("clone", 0, (_JUMP_IF_BITS, _CLONE_THREAD, 1, 0))
     for name in ("kill", "tgkill"):
@@ -342,7 +355,10 @@ def seccomp() -> None:
     look("tkill", 0, (_JUMP_IF_EQUAL, me, 1, 0))
     look("mmap", 3, (_AND, 0x21, 0, 0), (_JUMP_IF_EQUAL, 0x21, 0, 1))  # shared and anonymous
     look("prlimit64", 0, (_JUMP_IF_EQUAL, 0, 2, 0), (_JUMP_IF_EQUAL, me, 1, 0))
-    look("ioctl", 1, (_JUMP_IF_EQUAL, 0x5412, 1, 0), (_JUMP_IF_EQUAL, 0x541C, 0, 1))  # typing into a terminal
+    look("sched_setaffinity", 0, (_JUMP_IF_EQUAL, 0, 1, 0))
+    # typing into a terminal; naming who gets a signal when a descriptor can be read, and which signal
+    look("ioctl", 1, *none_of(0x5412, 0x541C, 0x8901, 0x8902))
+    look("fcntl", 1, *none_of(8, 10, 15))
     step(_RETURN, _ALLOW)
 
     code = ctypes.create_string_buffer(b"".join(program))

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 with contextlib.suppress(ImportError):  # not on Windows, where there is no sandbox to be tried either
+    import fcntl
     import resource
 
 
@@ -87,6 +88,15 @@ def _linux(result: int, what: str) -> str:
 def _only_linux() -> None:
     if not sys.platform.startswith("linux"):
         raise NotHereError(f"there is no such thing on {sys.platform}")
+
+
+def _number(x86: int, arm: int) -> ctypes.c_long:
+    """The number of a system call on this processor."""
+    _only_linux()
+    numbers = {"x86_64": x86, "aarch64": arm}
+    if platform.machine() not in numbers:
+        raise NotHereError(f"its number on {platform.machine()} is not known here")
+    return ctypes.c_long(numbers[platform.machine()])
 
 
 # -- network --------------------------------------------------------------------------------------------------------
@@ -157,6 +167,12 @@ def _delete(scene: Scene) -> str:
     return "deleted"
 
 
+@attempt("empty it without opening it", "file system", "seccomp")
+def _truncate(scene: Scene) -> str:
+    os.truncate(os.path.join(scene.folder, "secret"), 0)
+    return "emptied"
+
+
 @attempt("change its permissions", "file system", "seccomp", "other user")
 def _chmod(scene: Scene) -> str:
     os.chmod(os.path.join(scene.folder, "secret"), 0o640)
@@ -202,6 +218,31 @@ def _parent(scene: Scene) -> str:
 def _kill(scene: Scene) -> str:
     os.kill(scene.process, signal.SIGKILL)
     return "killed"
+
+
+@attempt("kill it with a queued signal", "namespaces", "seccomp", "other user")
+def _queue(scene: Scene) -> str:
+    call = _number(129, 138)
+    told = struct.pack("<iii116x", signal.SIGKILL, 0, -1)  # -1: from a process, by sigqueue
+    return _linux(_libc().syscall(call, scene.process, signal.SIGKILL, told), "killed")
+
+
+@attempt("have it signaled when a pipe can be read", "namespaces", "seccomp")
+def _own(scene: Scene) -> str:
+    _only_linux()
+    ends = os.pipe()
+    try:
+        fcntl.fcntl(ends[0], fcntl.F_SETOWN, scene.process)
+    finally:
+        for end in ends:
+            os.close(end)
+    return "allowed"
+
+
+@attempt("choose the processors that a process runs on", "namespaces", "seccomp", "other user")
+def _affinity(scene: Scene) -> str:
+    os.sched_setaffinity(scene.process, os.sched_getaffinity(scene.process))
+    return "allowed"
 
 
 @attempt("trace a process (ptrace)", "namespaces", "seccomp", "other user")
@@ -320,6 +361,17 @@ def _memfd(scene: Scene) -> str:
     return "made"
 
 
+@attempt("attach memory that other processes share (System V)", "seccomp")
+def _attach(scene: Scene) -> str:
+    call = _number(30, 196)
+    try:
+        return _linux(_libc().syscall(call, -1, None, 0), "attached")
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EIDRM):  # there is none of this number, but it looked
+            return "it answers"
+        raise
+
+
 @attempt("share anonymous memory", "seccomp")
 def _shared(scene: Scene) -> str:
     mmap.mmap(-1, 4096).close()
@@ -381,11 +433,9 @@ def _unshare(scene: Scene) -> str:
 
 @attempt("set up io_uring, a second door to the kernel", "seccomp")
 def _uring(scene: Scene) -> str:
-    _only_linux()
-    if platform.machine() not in ("x86_64", "aarch64"):
-        raise NotHereError(f"its number on {platform.machine()} is not known here")
+    call = _number(425, 425)
     try:
-        return _linux(_libc().syscall(ctypes.c_long(425), 0, None), "made")
+        return _linux(_libc().syscall(call, 0, None), "made")
     except OSError as error:
         if error.errno in (errno.EFAULT, errno.EINVAL):  # it complains about what was asked, not about who asks
             return "it answers"
