@@ -8,6 +8,7 @@ import json
 import os
 import zipfile
 
+import numpy as np
 import pytest
 
 from vidlearn import grade as grading
@@ -128,14 +129,54 @@ def test_hidden_questions_show_marks_and_no_reasons():
     assert question["status"] == "wrong" and question["findings"] == [] and question["output"] == ""
 
 
-def test_no_report_holds_a_hidden_input(desk):
-    question = marked(desk, IMPORTS + WRONG)
-    banks = [exams["flow.normal_flow"].bank for exams in desk.exams]
-    hidden = [case.inputs["Ix"] for bank in banks for cases in bank.families.values() for case in cases]
-    shown = json.dumps(question)
-    for array in hidden:
-        if array.size > 3:
-            assert str(array.tolist()) not in shown
+def hidden_in(result, desk):
+    """The hidden inputs of a size that nobody guesses which a result tells."""
+    banks = [exam.bank for exams in desk.exams for exam in exams.values()]
+    cases = [case for bank in banks for family in bank.families.values() for case in family]
+    arrays = [np.asarray(value) for case in cases for value in case.inputs.values()]
+    shown = json.dumps(result)
+    return [array.tolist() for array in arrays if array.size > 3 and str(array.tolist()) in shown]
+
+
+TELLS = {
+    "prints": "print(Ix.tolist())",
+    "warns": "import warnings; warnings.warn(str(Ix.tolist()))",
+    "raises": "raise ValueError(Ix.tolist())",
+    "exits": "print(Ix.tolist(), flush=True); import os; os._exit(3)",
+    "is not written": "print(Ix.tolist()); raise NotImplementedError",
+}
+
+
+@pytest.mark.parametrize("answer", [RIGHT, WRONG], ids=["right", "wrong"])
+@pytest.mark.parametrize("how", TELLS)
+def test_no_report_holds_a_hidden_input(desk, how, answer):
+    source = IMPORTS + answer.replace("    squared", f"    {TELLS[how]}\n    squared", 1)
+    assert hidden_in(marked(desk, source), desk) == []
+
+
+@pytest.mark.parametrize("tells", ["print(seen)", "raise ValueError(seen)"])
+def test_a_later_cell_does_not_tell_the_inputs_of_an_earlier_question(tells):
+    keeps = IMPORTS + "seen = []\n" + RIGHT.replace("    squared", "    seen.append(Ix.tolist())\n    squared", 1)
+    right = "def condition_number(e): return np.where(e[..., 1] > 0, e[..., 0] / np.where(e[..., 1] > 0, e[..., 1], 1), np.inf)"
+    asked = {
+        "assignment": TOML["assignment"],
+        "question": [{"operation": "flow.normal_flow"}, {"operation": "flow.condition_number"}],
+    }
+    with Desk(Assignment.from_dict(asked), seed=3, examples=4) as desk:
+        raw = notebook(keeps, tells, right)
+        result = desk.grade(Paper("a", "a.ipynb", raw, ".ipynb"))
+        assert hidden_in(result, desk) == []
+    assert [entry["status"] for entry in result["questions"]] == ["correct", "correct"], result
+
+
+def test_what_is_shown_as_printed_comes_from_loading_and_for_a_wrong_answer_from_inputs_that_anyone_can_draw(desk):
+    prints = "    print('called', Ix.shape)\n    squared"
+    right, wrong = (
+        marked(desk, IMPORTS + "print('loaded')\n" + answer.replace("    squared", prints, 1))
+        for answer in (RIGHT, WRONG)
+    )
+    assert right["output"] == "loaded\n"
+    assert wrong["output"].startswith("loaded\ncalled (") and wrong["output"].count("loaded") == 1
 
 
 def test_helpers_are_there_when_allowed_and_answers_never(desk):
@@ -334,7 +375,7 @@ def test_the_command_prints_a_line_for_the_class_and_says_what_it_left_undone(tm
 
 def test_what_a_student_prints_is_escaped_and_stripped_of_control_characters(tmp_path):
     (tmp_path / "in").mkdir()
-    evil = RIGHT.replace("    squared", "    print('<script>x</script>\\x1b[2J\\u202e')\n    squared", 1)
+    evil = "print('<script>x</script>\\x1b[2J\\u202e')\n" + RIGHT
     (tmp_path / "in" / "student-01.py").write_text(IMPORTS + evil)
     grade(tmp_path / "in", Assignment.from_dict(TOML), tmp_path / "out", seed=1, examples=4)
     page = (tmp_path / "out" / "reports" / "student-01.html").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import re
 from collections.abc import Sequence
@@ -160,21 +161,20 @@ class Desk:
             return _entry(question, 0.0, "not attempted", [_note(why)], "")
         try:
             candidate = bench.function(question)
-            verdict = judge(candidate, question.operation, bank=exam.bank, shrink=False, named=False)
-            sentences = [_note(f"while the cells ran: {line}") for line in candidate.load_errors]
-            story = candidate.error
         except Stopped as stop:
             return _entry(question, 0.0, stop.status, [_note(stop.sentence)], bench.output())
         except LookupError as error:
             return _entry(question, 0.0, "crashed", [_note(str(error.args[0]))], bench.output())
+        sentences = [_note(f"while the cells ran: {line}") for line in candidate.load_errors]
+        output = bench.output()
+        verdict = judge(candidate, question.operation, bank=exam.bank, shrink=False, named=False)
+        bench.output()  # what is printed here may be a hidden input: nobody sees it
         if verdict.stopped:
             status = verdict.status if verdict.status in STATUSES else "crashed"
             score = None if status == "not run" else 0.0
-            return _entry(question, score, status, [_note(verdict.stopped), *sentences], bench.output())
+            return _entry(question, score, status, [_note(verdict.stopped), *sentences], output)
         if verdict.status == "not attempted":
-            return _entry(
-                question, 0.0, "not attempted", [_note("the function raises NotImplementedError")], bench.output()
-            )
+            return _entry(question, 0.0, "not attempted", [_note("the function raises NotImplementedError")], output)
         shares, nothing = exam.points(verdict.rows), "" if verdict.right else exam.earns_nothing(verdict.rows)
         if nothing:
             shares = dict.fromkeys(shares, 0.0)
@@ -182,37 +182,36 @@ class Desk:
         status = "correct" if verdict.right else "partly" if score else "wrong"
         score = question.points if verdict.right else min(score, question.points)
         findings = _findings(verdict, shares, question)
-        output = bench.output()
         if not verdict.right:
-            findings += self._explain(question, bench, verdict, story)
+            explained, printed = self._explain(question, bench)
+            findings += explained
+            output += printed
         if nothing and any(finding["kind"] == "holds" for finding in findings) and question.visibility == "visible":
             findings.append(_note(nothing))
         return _entry(question, score, status, findings + sentences, output)
 
-    def _explain(self, question: Question, bench: _Bench, verdict: Verdict, story: str) -> list[dict[str, Any]]:
-        """What a wrong answer looks like, in a fresh worker, on inputs that are not the hidden ones."""
+    def _explain(self, question: Question, bench: _Bench) -> tuple[list[dict[str, Any]], str]:
+        """What a wrong answer looks like and prints, in a fresh worker, on inputs that anyone can draw."""
         if question.visibility != "visible" or not self.feedback:
-            return []
-        findings: list[dict[str, Any]] = []
-        shown = verdict
+            return [], ""
         try:
             with bench.again(question) as candidate:
+                candidate.worker.take_output()  # what the cells print is known
                 shown = judge(candidate, question.operation, seed=FEEDBACK_SEED, examples=self.examples, shrink=True)
+                printed = candidate.worker.take_output()
         except (Stopped, LookupError, SandboxError, Unreadable):
-            pass
-        if shown is not verdict:  # seen on inputs that anyone can draw: the form's problem may be told in full
-            findings += [_note(f"it {row.detail}") for row in shown.rows if row.kind == "form" and not row.held]
-        if shown is not verdict and shown.counterexample:
+            return [], ""
+        findings = [_note(f"it {row.detail}") for row in shown.rows if row.kind == "form" and not row.held]
+        if shown.counterexample:
             findings.append({"kind": "smallest", "text": _to_paste(shown.counterexample, question)})
-        mistake = shown.mistake
-        if mistake:
-            findings.append({"kind": "looks like", "text": mistake.name})
-            findings += [{"kind": "hint", "text": hint} for hint in mistake.hints[:1]]
-        if story and any("raises" in row.detail for row in verdict.rows):
+        if shown.mistake:
+            findings.append({"kind": "looks like", "text": shown.mistake.name})
+            findings += [{"kind": "hint", "text": hint} for hint in shown.mistake.hints[:1]]
+        if candidate.error and any("raises" in row.detail for row in shown.rows):
             # which Python this is, and where it lives, is no matter of theirs
-            story = re.sub(r'File "/[^"\n]*/(?:site-packages|python3\.\d+)/', 'File "', story)
+            story = re.sub(r'File "/[^"\n]*/(?:site-packages|python3\.\d+)/', 'File "', candidate.error)
             findings.append({"kind": "traceback", "text": story.strip()[-2000:]})
-        return findings
+        return findings, printed
 
 
 def _bank_seed(seed: int, number: int) -> int:
@@ -293,7 +292,7 @@ class _Bench:
         self.isolation: dict[str, Any] | None = None
         self.places: dict[str, tuple[int, bool]] = {}
         first = desk.assignment.questions[0]
-        self.worker = self._open(first)
+        self.worker, self.knows = self._open(first), False  # whether it has met hidden inputs
         self.opened_for = first.helpers, first.limits.memory
 
     def __enter__(self) -> _Bench:
@@ -317,24 +316,37 @@ class _Bench:
         return worker
 
     def function(self, question: Question) -> Candidate:
-        """The question's function, in the worker that is there if it still lives."""
-        worker = self.worker
-        if worker.dead or self.opened_for != (question.helpers, question.limits.memory):
-            worker.close()
-            worker = self.worker = self._open(question)
-            self.opened_for = question.helpers, question.limits.memory
-        worker.limits = question.limits
+        """The question's function, in the worker that is there if it still lives.
+
+        One that was asked before knows hidden inputs. If it has anything to say as it loads the next function, a fresh
+        one is asked, whose words can be shown.
+        """
+        if self.worker.dead or self.opened_for != (question.helpers, question.limits.memory):
+            self._renew(question)
+        self.worker.limits = question.limits
+        if self.knows:
+            with contextlib.suppress(Stopped, LookupError):
+                candidate = self._load(self.worker, question)
+                if not candidate.load_errors and not self.worker.output:
+                    return candidate
+            self._renew(question)
         try:
-            return self._load(worker, question)
+            candidate = self._load(self.worker, question)
         except Stopped as stop:
             if not self.everything:
                 raise
             self.everything = False
             how = "never ended" if stop.status == "timed out" else "ended the process"
-            self.why_not_everything = f"a cell before the function {how} ({stop.sentence}); only definitions were run"
-            worker.close()
-            self.worker = self._open(question)
-            return self._load(self.worker, question)
+            self.why_not_everything = f"a cell {how} ({stop.sentence}); only definitions were run"
+            self._renew(question)
+            candidate = self._load(self.worker, question)
+        self.knows = True
+        return candidate
+
+    def _renew(self, question: Question) -> None:
+        self.worker.close()
+        self.worker, self.knows = self._open(question), False
+        self.opened_for = question.helpers, question.limits.memory
 
     def _load(self, worker: Worker, question: Question) -> Candidate:
         candidate = worker.load(question.operation.short, everything=self.everything, backend=question.backend)
