@@ -7,6 +7,7 @@ import csv
 import importlib.util
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -115,6 +116,9 @@ ANSWERS = {
     "a helper before it": "def other():\n    return 1\n\ndef warp(image, flow):\n    '''Doc.'''\n    return SECRET",
     "another answer first": "def warp(image, flow):\n    ### BEGIN SOLUTION\n    return SECRET\n    ### END SOLUTION\n"
     "def warp(image, flow):\n    return SECRET",
+    "two in one cell": "def warp(image, flow):\n    return SECRET\n\ndef warp(image, flow):\n    return SECRET",
+    "in an if": "if True:\n    def warp(image, flow):\n        return SECRET\nelse:\n    x = 1",
+    "in a class, and asynchronous": "class A:\n    async def warp(image, flow):\n        return SECRET",
     "hidden as a whole": "### BEGIN SOLUTION\ndef warp(image, flow):\n    return SECRET\n### END SOLUTION",
 }
 
@@ -129,6 +133,58 @@ def test_no_answer_reaches_a_student_whether_it_is_marked_or_not(tmp_path, text)
         for cell in notebook["cells"]:
             compile(cell["source"], "cell", "exec")
     assert ("Doc." in text) == ("Doc." in json.dumps(student)) and ("other" in text) == ("other" in json.dumps(student))
+
+
+@pytest.mark.parametrize("above", ["%%time", "%%timeit -n 1", "%matplotlib inline\n!pip list", "%time x = 1"])
+def test_an_answer_in_a_cell_with_ipython_s_own_lines_is_taken_out(tmp_path, above):
+    answer = "def warp(image, flow):\n    return SECRET"
+    for text in (f"{above}\n{answer}", f"{answer}\n{above.replace('%%', '%')}"):
+        _, student = released(tmp_path, text)
+        assert "SECRET" not in json.dumps(student) and above.replace("%%", "%") in student["cells"][0][
+            "source"
+        ].replace("%%", "%")
+
+
+def test_an_answer_is_taken_out_of_every_cell_and_the_last_one_counts(tmp_path):
+    texts = [f"def warp(image, flow):\n    'Doc {i}.'\n    return SECRET" for i in range(3)]
+    source, student = released(tmp_path, texts[0], "import numpy as np", *texts[1:])
+    assert "SECRET" not in json.dumps(student) and all(f"Doc {i}." in json.dumps(student) for i in range(3))
+    assert [cell["metadata"].get("nbgrader", {}).get("grade_id") for cell in source["cells"]] == [
+        "answer-1", None, "answer-3", "warp", "check_warp",
+    ]  # fmt: skip
+    again = tmp_path / "course" / "source" / "hw" / "nb.ipynb"
+    paths = nbgrader.release(tmp_path / "hw.toml", again, tmp_path / "again")
+    assert [read(path) for path in paths] == [source, student]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("warp = lambda image, flow: SECRET", "gets a value in line 1; define it with def"),
+        ("for warp in [SECRET]:\n    pass", "gets a value in line 1"),
+        ("(warp := SECRET)", "gets a value in line 1"),
+        ("import numpy\nfrom secret import SECRET as warp", "gets a value in line 2"),
+        ("class warp:\n    x = SECRET", "can't be emptied"),
+        ("def make():\n    def warp(image, flow):\n        return SECRET\n    return warp", "warp in line 2 can't be"),
+        ("%%writefile a.py\ndef warp(image, flow):\n    return SECRET", "not all Python; take out what is not"),
+        ("def warp(image, flow):\n    return SECRET\n1 +", "not all Python"),
+    ],
+)
+def test_an_answer_that_cannot_be_taken_out_is_refused_and_nothing_is_written(tmp_path, text, why):
+    begins = re.escape(repr(text.splitlines()[0]))
+    with pytest.raises(ValueError, match=f"nb.ipynb: the cell that begins with {begins} would .*: .*{why}"):
+        released(tmp_path, "def warp(image, flow):\n    return 1", text)
+    assert not (tmp_path / "course").exists()
+
+
+def test_a_part_of_a_function_may_be_the_answer_and_the_name_may_be_used(tmp_path):
+    part = (
+        "def warp(image, flow):\n    h = 1\n    ### BEGIN SOLUTION\n    h = SECRET\n    ### END SOLUTION\n    return h"
+    )
+    use = "def show():\n    warp = 1\n    return warp\n\nprint(warp, show())\nwarped = [warp for x in [1]]"
+    _, student = released(tmp_path, part, use)
+    assert "SECRET" not in json.dumps(student) and "return h" in json.dumps(student)
+    assert student["cells"][-1]["source"] == use
 
 
 def test_a_check_is_made_below_the_answer_where_there_is_none(tmp_path):

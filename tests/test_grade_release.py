@@ -329,6 +329,39 @@ def test_an_answer_without_marks_is_taken_out_too(tmp_path):
     assert any("from checks import check" in note for note in notes)
 
 
+SECOND = {
+    "in the same cell": ("def normal_flow(*a):\n    return 1\n\ndef normal_flow(*a):\n    return 'secret'", ""),
+    "in another": ("def normal_flow(*a):\n    return 'secret'", ""),
+    "in an if": ("if True:\n    def normal_flow(*a):\n        return 'secret'", ""),
+    "timed": ("%%time\ndef normal_flow(*a):\n    return 'secret'\n%timeit normal_flow()", ""),
+    "a lambda": (
+        "normal_flow = lambda *a: 'secret'",
+        "begins with .normal_flow = lambda.* would .*: normal_flow gets a",
+    ),
+    "in a function": (
+        "def f():\n    def normal_flow(*a):\n        return 'secret'",
+        "normal_flow in line 2 can't be emptied",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SECOND)
+def test_a_second_answer_is_taken_out_too_or_refused(what, tmp_path):
+    text, why = SECOND[what]
+    cells = [
+        {"cell_type": "code", "metadata": {}, "source": source, "outputs": []}
+        for source in ("def normal_flow(*a):\n    return 'secret'", text)
+    ]
+    (tmp_path / "nb.ipynb").write_text(json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells}))
+    asked = Assignment.from_dict({"question": [{"operation": "flow.normal_flow"}]})
+    if why:
+        with pytest.raises(ValueError, match=why):
+            student_files(asked, tmp_path / "nb.ipynb")
+    else:
+        files, _ = student_files(asked, tmp_path / "nb.ipynb")
+        assert b"secret" not in files["nb.ipynb"]
+
+
 @pytest.mark.parametrize("more", ["", "import os\nos._exit(0)"], ids=["as it is", "a cell ends the process"])
 @pytest.mark.parametrize("file", [EXERCISES[2], EXERCISES[3]], ids=lambda file: file.stem)
 def test_the_notebook_students_get_is_graded_as_the_original_is(file, more, handed_out):

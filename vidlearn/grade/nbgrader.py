@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from vidlearn.grade import report
 from vidlearn.grade.assignment import Assignment, Question
 from vidlearn.grade.exports import _harmless
 from vidlearn.grade.intake import printable
+from vidlearn.sandbox.submission import _without_magics
 
 __all__ = ["checksum", "feedback", "gradebook_csv", "problems", "release", "without_answers"]
 
@@ -87,6 +88,7 @@ def release(assignment: str | Path | Assignment, notebook: str | Path, folder: s
     try:
         source = _instructor(asked, _read(path))
         made = {"source": source, "release": _student(source)}
+        _check_empty(made["release"]["cells"], [question.operation.short for question in asked.questions])
         found = [sentence for kind in made for sentence in problems(made[kind])]
         if found:
             raise ValueError("; ".join(dict.fromkeys(found)))
@@ -294,11 +296,8 @@ def _student(source: dict[str, Any]) -> dict[str, Any]:
 def _ask(cells: list[dict[str, Any]], question: Question, answers: list[dict[str, Any]], minor: int) -> None:
     """Mark one question's answer and its tests."""
     name = question.operation.short
-    places = [i for i, cell in enumerate(cells) if _definition(cell, name)]
-    if not places:
-        raise ValueError(f"no cell defines the function {name}, which the assignment asks for")
+    places = _wrap_all(cells, name)
     answer = cells[places[-1]]  # the last definition counts, as it does in our grader
-    _wrap(answer, name)
     if not any(answer is one for one in answers):  # a cell may answer two questions
         _mark(answer, name, name, solution=True)
         answers.append(answer)
@@ -352,25 +351,89 @@ def _is_check(cell: dict[str, Any], name: str) -> bool:
     return cell["cell_type"] == "code" and (bool(ours) or cell["source"].strip() == f"vl.check({name})")
 
 
-def _definition(cell: dict[str, Any], name: str) -> ast.FunctionDef | None:
-    """The last definition of a function at the top of a code cell."""
-    if cell["cell_type"] != "code":
-        return None
-    try:
-        tree = ast.parse(cell["source"])
-    except (SyntaxError, ValueError, RecursionError):  # IPython's own lines, for example: not the cell of an answer
-        return None
-    return next((node for node in reversed(tree.body) if isinstance(node, ast.FunctionDef) and node.name == name), None)
+def _tree(cell: dict[str, Any]) -> ast.Module | None:
+    """A code cell as Python, without IPython's own lines; None if it is none."""
+    for text in (cell["source"], _without_magics(cell["source"])):
+        try:
+            return ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+    return None
 
 
-def _wrap(cell: dict[str, Any], name: str) -> None:
-    """Put marks around a function's body, below its docstring, where there are none: students would get the answer."""
-    node = _definition(cell, name)
-    assert node is not None and node.end_lineno is not None
-    lines = cell["source"].split("\n")
-    edges = [
-        edge for line in lines[: node.lineno - 1] for edge, region in _MARKER.findall(line) if region == "SOLUTION"
+def _in_cell(tree: ast.AST) -> Iterator[ast.AST]:
+    """What runs in the cell itself: all nodes that are in no function."""
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if not isinstance(node, _FUNCTIONS):
+            yield from _in_cell(node)
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+def _definitions(cell: dict[str, Any], name: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The definitions of a function in a code cell, the last one first."""
+    tree = _tree(cell) if cell["cell_type"] == "code" else None
+    found = [
+        node
+        for node in _in_cell(tree or ast.Module([], []))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
     ]
+    return sorted(found, key=lambda node: -node.lineno)
+
+
+def _wrap_all(cells: list[dict[str, Any]], name: str) -> list[int]:
+    """Put marks around every answer to a question; return where the cells with one are."""
+    found = [i for i, cell in enumerate(cells) if _definitions(cell, name)]
+    if not found:
+        raise ValueError(f"no cell defines the function {name}, which the assignment asks for")
+    for i in found:
+        for node in _definitions(cells[i], name):
+            _wrap(cells[i], node)
+    return found
+
+
+def _check_empty(cells: list[dict[str, Any]], names: Iterable[str]) -> None:
+    """Refuse a notebook for students in which an asked name stands for anything but the stub."""
+    for cell in (cell for cell in cells if cell["cell_type"] == "code"):
+        tree = _tree(cell)
+        for name in names:
+            why = _left(cell["source"], tree, name)
+            if why:
+                first = printable(cell["source"].strip().splitlines()[0])[:60]  # Jupyter gives cells no numbers
+                raise ValueError(f"the cell that begins with {first!r} would give students an answer: {why}")
+
+
+def _left(source: str, tree: ast.Module | None, name: str) -> str:
+    """What a cell still says of an asked function, and what to do about it; empty if nothing."""
+    tree = tree or ast.Module([], [])
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    defined = [node for node in ast.walk(tree) if isinstance(node, kinds) and node.name == name]
+    lines = source.splitlines()
+    for one in defined:
+        if STUBS["code"][0] not in "\n".join(lines[one.lineno - 1 : one.end_lineno]):
+            return (
+                f"{name} in line {one.lineno} can't be emptied; define it with def in the cell itself, or take it out"
+            )
+    if not defined and re.search(rf"^[ \t]*(async[ \t]+)?def[ \t]+{name}\b", source, re.M):
+        return f"it defines {name} and is not all Python; take out what is not, or put it in a marked solution"
+    for node in _in_cell(tree):
+        given = ""
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            given = node.id
+        elif isinstance(node, ast.alias):
+            given = node.asname or node.name
+        if isinstance(node, ast.Name | ast.alias) and given == name:
+            return f"{name} gets a value in line {node.lineno}; define it with def, or use another name there"
+    return ""
+
+
+def _wrap(cell: dict[str, Any], node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    """Put marks around a function's body, below its docstring, where there are none: students would get the answer."""
+    assert node.end_lineno is not None
+    lines = cell["source"].split("\n")
+    edges = [edge for line in lines[: node.lineno - 1] for edge, _ in _MARKER.findall(line)]
     end = node.end_lineno
     while end < len(lines) and re.match(r"\s+#", lines[end]):  # a comment under the last line is part of the body
         end += 1
@@ -384,7 +447,7 @@ def _wrap(cell: dict[str, Any], name: str) -> None:
         start = answer[0].lineno - 1
         if start < above:
             raise ValueError(
-                f"{name} has its answer in the line of its head; write it below, for students get what is above"
+                f"{node.name} has its answer in the line of its head; write it below, for students get what is above"
             )
         while start > above and re.match(r"\s*(#|$)", lines[start - 1]):  # comments in front of it say how it is done
             start -= 1

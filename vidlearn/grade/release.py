@@ -26,7 +26,7 @@ import numpy as np
 
 from vidlearn.grade.assignment import Assignment, Question
 from vidlearn.grade.bundle import autograder, packed
-from vidlearn.grade.nbgrader import _definition, _read, _wrap, without_answers
+from vidlearn.grade.nbgrader import _check_empty, _read, _wrap_all, without_answers
 from vidlearn.grade.sources import defines, source_of
 from vidlearn.judge import Bank
 from vidlearn.judge.candidate import Outcome, Runner
@@ -161,13 +161,7 @@ def _exercise(assignment: Assignment, path: Path) -> tuple[str, list[str]]:
     try:
         notebook = _read(path)
         for question in assignment.questions:
-            name, found = question.operation.short, False
-            for cell in notebook["cells"]:
-                if _definition(cell, name):
-                    found = True
-                    _wrap(cell, name)
-            if not found:
-                raise ValueError(f"no cell defines the function {name}, which the assignment asks for")
+            _wrap_all(notebook["cells"], question.operation.short)
         works = False
         for cell in notebook["cells"]:
             code = cell["cell_type"] == "code"
@@ -180,6 +174,7 @@ def _exercise(assignment: Assignment, path: Path) -> tuple[str, list[str]]:
                 works = works or bool(done)
                 if not done and re.search(r"^(from|import) vidlearn\b", cell["source"], re.M):
                     cell["source"] = f"# this cell needs vidlearn itself\n{cell['source']}"
+        _check_empty(notebook["cells"], [question.operation.short for question in assignment.questions])
     except ValueError as error:
         raise ValueError(f"notebook: {path}: {error}") from None
     kernel = notebook.get("metadata", {}).get("kernelspec")
