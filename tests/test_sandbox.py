@@ -4,6 +4,7 @@ import os
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 
 import vidlearn as vl
 from vidlearn.judge import Stopped, judge
-from vidlearn.sandbox import LAYERS, Isolation, Limits, Sandbox, SandboxError, Unreadable
+from vidlearn.sandbox import LAYERS, Candidate, Isolation, Limits, Sandbox, SandboxError, Unreadable
+from vidlearn.sandbox import worker as far
 
 # each is the body of a normal_flow: right, wrong and odd
 ANSWERS = {
@@ -35,6 +37,12 @@ ANSWERS = {
         n[n == 0] = 1
         It /= -n
         return np.stack([It * Ix, It * Iy], -1)""",
+    "long double": """
+        n = (Ix**2 + Iy**2).astype(np.longdouble)
+        scale = -It / np.where(n > 0, n, 1)
+        return np.stack([scale * Ix, scale * Iy], -1)""",
+    "long double number": "    return np.longdouble(0)",
+    "complex": "    return np.stack([Ix, Iy], -1) + 0j",
     "wrong shape": "    return Ix",
     "nested list": "    return np.zeros(Ix.shape + (2,)).tolist()",
     "plain number": "    return 0.0",
@@ -148,6 +156,55 @@ def test_changed_arguments_are_changed_here_too(call):
     x, y = np.ones(3), np.ones(3)
     call("def f(x, y):\n    x += 1")(x, y=y)
     assert x.tolist() == [2, 2, 2] and y.tolist() == [1, 1, 1]
+
+
+def test_a_changed_argument_keeps_its_shape_whatever_the_worker_says():
+    said = [[0, np.zeros(1)], [0, np.zeros((2, 3))], [1, np.full(3, 7.0)]]
+    worker = SimpleNamespace(limits=Limits(), _ask=lambda *_, **__: (far.ANSWER, ["answer", said]))
+    x, y = np.ones(3), np.ones(3)
+    assert Candidate(worker, "f")(x, y) == "answer"
+    assert x.tolist() == [1, 1, 1] and y.tolist() == [7, 7, 7]
+
+
+def test_what_cannot_travel_is_named_with_its_dtype(call):
+    back = call("import numpy as np\ndef f(kind): return [np.zeros(2, kind), np.zeros(2)]")
+    for kind in ("G", "U4", "O"):
+        stranger, array = back(kind)
+        if np.dtype(kind) == np.complex128:
+            pytest.skip("not run, because this processor's long double is a double")
+        assert type(stranger).__name__ == f"ndarray of dtype {np.dtype(kind)}"
+        assert array.tolist() == [0, 0]
+
+
+# the submission answers in its worker's place while its cells run
+FORGED = """
+import sys
+frame = sys._getframe()
+while frame.f_code.co_name != "_serve": frame = frame.f_back
+frame.f_locals["speak"].say({kind}, frame.f_locals["number"], {value})
+def f(): pass
+"""
+
+
+def test_errors_in_the_cells_are_few_and_short_whatever_the_worker_says(call):
+    errors = call(FORGED.format(kind=far.ANSWER, value="['x' * 3000] * 40")).load_errors
+    assert errors == ["x" * 500] * 20
+
+
+def test_a_long_refusal_is_cut(call):
+    with pytest.raises(LookupError) as refused:
+        call(FORGED.format(kind=far.REFUSED, value="'x' * 60000"))
+    assert len(str(refused.value)) == 500
+
+
+def test_a_flood_in_place_of_a_few_words_ends_the_worker_unread(call):
+    with pytest.raises(Stopped, match="at most 131072 are accepted"):
+        call(FORGED.format(kind=far.ANSWER, value="['x' * 65000] * 1000"))
+
+
+def test_many_long_errors_in_the_cells_do_not_keep_a_function_from_loading(call):
+    f = call("import nothing\n" * 30 + "raise ValueError('ü' * 9000)\ndef f(): return 1")
+    assert f() == 1 and len(f.load_errors) == 20
 
 
 @pytest.mark.parametrize("kind", [ValueError, ZeroDivisionError, NotImplementedError, KeyError, StopIteration, OSError])

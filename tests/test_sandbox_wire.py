@@ -113,6 +113,21 @@ def test_sizes_are_bounded_before_anything_is_read():
         wire.decode(bytes([7]) + (1 << 31).to_bytes(4, "little"))
 
 
+def test_a_bool_is_true_or_false():
+    raw = wire.encode(np.array([True, False]))
+    assert wire.decode(raw)[0].tolist() == [True, False]
+    with pytest.raises(wire.WireError, match="neither true nor false"):
+        wire.decode(raw[:-1] + b"\x02")
+
+
+def test_a_scalar_has_no_axes():
+    array = bytearray(wire.encode(np.zeros(2)))
+    scalar = wire.encode(np.float64(0))
+    array[0] = scalar[0]
+    with pytest.raises(wire.WireError, match="not an array of ours"):
+        wire.decode(bytes(array))
+
+
 def test_a_foreign_value_is_no_array_and_equals_nothing_else():
     (back,) = wire.decode(wire.encode(wire.Foreign.of("AlwaysEqual")))
     assert type(back).__name__ == "AlwaysEqual" and back != np.zeros(1) and not hasattr(back, "__array__")

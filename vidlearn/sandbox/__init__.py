@@ -299,7 +299,9 @@ class Worker:
         kind, values = self._ask(far.LOAD, name, everything, backend, seconds=self.limits.seconds)
         if kind == far.REFUSED:
             raise LookupError(_text(values[0]))
-        errors = [_text(line) for line in values[0]] if values and isinstance(values[0], list) else []
+        errors = (
+            [_text(line) for line in values[0][: far.KEEP_ERRORS]] if values and isinstance(values[0], list) else []
+        )
         return Candidate(self, name, errors)
 
     @property
@@ -345,7 +347,8 @@ class Worker:
         deadline = time.monotonic() + seconds
         frame = wire.header(kind, self._number, len(body)) + body
         self._send(frame, deadline, seconds)
-        return self._receive(self._number, deadline, seconds)
+        limit = wire.MAX_BODY if kind == far.CALL else wire.MAX_WORDS
+        return self._receive(self._number, deadline, seconds, limit)
 
     def _send(self, frame: bytes, deadline: float, seconds: float) -> None:
         left = memoryview(frame)
@@ -359,9 +362,11 @@ class Worker:
             except OSError:
                 raise self._died() from None
 
-    def _receive(self, number: int, deadline: float, seconds: float = 60) -> tuple[int, list[Any]]:
+    def _receive(
+        self, number: int, deadline: float, seconds: float = 60, limit: int = wire.MAX_WORDS
+    ) -> tuple[int, list[Any]]:
         try:
-            kind, said, length = wire.open_header(self._exactly(wire.HEADER.size, deadline, seconds))
+            kind, said, length = wire.open_header(self._exactly(wire.HEADER.size, deadline, seconds), limit)
             if said != number:
                 raise wire.WireError("out of step")
             return kind, wire.decode(self._exactly(length, deadline, seconds))
@@ -497,7 +502,7 @@ class Candidate:
         except ValueError:
             raise self.worker._end("crashed", "the process answered out of order") from None
         if kind == far.RAISED:
-            raise self._raised(_text(known), _text(name), _text(message), _text(story))
+            raise self._raised(_text(known), _text(name), _text(message), _text(story, 4000))
         if kind != far.ANSWER:
             raise self.worker._end("crashed", "the process answered out of order")
         given = [*args, *kwargs.values()]
@@ -560,6 +565,6 @@ def installed(names: Sequence[str]) -> list[str]:
     return list(paths)
 
 
-def _text(value: Any) -> str:
-    """A line that a student's process sent, made harmless to show."""
-    return "".join(c for c in value if c.isprintable() or c in "\n\t") if isinstance(value, str) else ""
+def _text(value: Any, most: int = far.KEEP_LINE) -> str:
+    """A line that a student's process sent, cut and made harmless to show."""
+    return "".join(c for c in value[:most] if c.isprintable() or c in "\n\t") if isinstance(value, str) else ""

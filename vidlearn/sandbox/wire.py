@@ -24,6 +24,7 @@ __all__ = ["HEADER", "Foreign", "WireError", "decode", "encode", "header", "open
 MAGIC = b"VLW1"
 HEADER = struct.Struct("<4sBQQ")
 MAX_BODY = 1 << 28  # 256 MiB: far above any exercise, far below what would hurt the grader
+MAX_WORDS = 1 << 17  # of a body that holds no array: what a worker says of a file, or of its cells
 MAX_TEXT = 1 << 16
 MAX_SOURCE = 1 << 24  # a submission's own bytes, grader to worker
 MAX_VALUES = 4096  # values in one body, nested ones counted

@@ -53,6 +53,7 @@ LAYERS = (
     "Landlock",
     "seccomp",
 )
+KEEP_ERRORS, KEEP_LINE = 20, 500  # errors in the cells that are told at once, and the characters of each
 READY, OPEN, LOAD, CALL, ANSWER, RAISED, REFUSED = range(1, 8)
 
 
@@ -259,7 +260,7 @@ def _serve(line: socket.socket, held: dict[str, str], wire: Any, confine: Any, s
                 name, everything, backend = values
                 tensors = backend == "torch"
                 function = work.load(name, everything)
-                speak.say(ANSWER, number, work.errors[told:][:20])
+                speak.say(ANSWER, number, [line[:KEEP_LINE] for line in work.errors[told:][:KEEP_ERRORS]])
                 told = len(work.errors)
         except (submission.Unreadable, LookupError) as error:
             speak.say(REFUSED, number, str(error.args[0] if error.args else error))
@@ -323,14 +324,21 @@ def _array(value: Any) -> Any:
 
 def _plain(value: Any, wire: Any) -> Any:
     """The value, or a stand-in that carries its type's name where it cannot travel."""
+    import numpy as np
+
     try:
         value = _array(value)
+        if isinstance(value, np.ndarray | np.generic) and value.dtype == np.longdouble:
+            value = value.astype(np.float64)  # the wire has no form for it: its size differs between processors
         wire.encode(value)
         return value
     except Exception:
         if type(value) in (list, tuple) and len(value) <= 64:
             return type(value)(_plain(item, wire) for item in value)
-        return wire.Foreign.of(str(type(value).__name__)[:80])
+        name = str(type(value).__name__)
+        if type(value) is np.ndarray:
+            name += f" of dtype {value.dtype}"
+        return wire.Foreign.of(name[:80])
 
 
 def _flush() -> None:
