@@ -109,7 +109,7 @@ ROWS = [
         notebook(IMPORTS, inside("import warnings; warnings.warn('careful'); np.zeros(1) / 0"), CHECK),
         2,
         "correct",
-        "careful",
+        "where there is a gradient",
     ),
     Row(
         "os._exit(0)",

@@ -22,7 +22,7 @@ import pytest
 
 from vidlearn import grade as grading
 from vidlearn.grade import Assignment, GradeError, grade, running
-from vidlearn.grade.grading import Desk
+from vidlearn.grade.grading import Desk, _content
 from vidlearn.grade.intake import Paper
 from vidlearn.judge import judge
 from vidlearn.sandbox import Sandbox
@@ -90,12 +90,49 @@ def bank_of(desk, source, student="ada"):
 
 
 def test_the_same_file_meets_the_same_bank_whoever_hands_it_in_and_a_class_meets_them_all():
-    files = [f"{RIGHT}# {i}".encode() for i in range(40)]
+    files = [f"{RIGHT}{i}\n".encode() for i in range(40)]
     with Desk(ASKED, seed=3, examples=2) as desk, Desk(ASKED, seed=4, examples=2) as other:
         banks = [bank_of(desk, source) for source in files]
         assert banks == [bank_of(desk, source, "ben") for source in files]
         assert set(banks) == {0, 1, 2, 3} and max(map(banks.count, banks)) < 25
         assert banks != [bank_of(other, source) for source in files]  # not to be chosen without the secret
+
+
+def cells_of(*sources):
+    cells = [{"cell_type": "code", "source": source, "outputs": []} for source in sources]
+    return json.dumps({"nbformat": 4, "metadata": {}, "cells": cells}).encode()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "first", "others"),
+    [
+        (".py", RIGHT.encode(), [f"# {i}\n{RIGHT}\n{' ' * i}# again\n".encode() for i in range(12)]),
+        (".py", RIGHT.encode(), [RIGHT.replace("(", "(" + " " * i).encode() for i in range(12)]),
+        (".py", b"!pip install x\n" + RIGHT.encode(), [f"!pip install x\n{RIGHT}# {i}".encode() for i in range(12)]),
+        (".py", RIGHT.encode("utf-16"), [RIGHT.encode()]),
+        (".ipynb", cells_of(RIGHT), [cells_of(f"# {i}\n" * i + RIGHT) for i in range(12)]),
+        (".ipynb", cells_of(RIGHT), [cells_of(RIGHT).replace(b"[]", b"[%d]" % i) for i in range(12)]),
+    ],
+)  # fmt: skip
+def test_comments_and_formatting_are_no_new_draw_of_the_inputs(suffix, first, others):
+    with Desk(ASKED, seed=3, examples=2) as desk:
+        banks = {desk.exams.index(desk.exams_for(Paper("ada", "a", raw, suffix))) for raw in (first, *others)}
+        assert len(banks) == 1
+
+
+@pytest.mark.parametrize(
+    ("suffix", "raw"),
+    [
+        (".py", b"a\n" * 140_000),  # more than is parsed outside the sandbox
+        (".ipynb", cells_of("a\n" * 70_000, "b\n" * 70_000)),
+        (".ipynb", b"{"),
+        (".py", b"\0"),
+        (".py", b"\xff"),
+        (".py", b"-" * 100_000 + b"1"),
+    ],
+)
+def test_where_the_code_cannot_be_read_the_file_decides(suffix, raw):
+    assert _content(Paper("ada", "a", raw, suffix)) == raw
 
 
 def test_banks_differ_and_the_same_seed_draws_the_same():
@@ -131,7 +168,7 @@ def test_no_bank_is_drawn_while_a_submission_is_open_and_each_is_drawn_once(tmp_
 
     monkeypatch.setattr(banks, "draw", drawing)
     monkeypatch.setattr(Sandbox, "_fork", forking)
-    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{RIGHT}# {i}" for i in range(12)})
+    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{RIGHT}{i}\n" for i in range(12)})
     results, _ = run(folder, seed=90_210, feedback=False)
     assert {r["status"] for r in results} == {"correct"}
     assert len({seed for _, seed in drawn}) == 4 and len(drawn) == len(set(drawn))
@@ -156,7 +193,7 @@ def test_a_mistake_that_has_a_name_earns_the_same_on_every_bank(name):
 
 def test_marks_do_not_depend_on_how_many_processes_grade(tmp_path):
     folder = handed_in(
-        tmp_path / "in", **{f"s{i:02}": f"{source}# {i}" for i, source in enumerate([RIGHT, WRONG, PARTLY] * 3)}
+        tmp_path / "in", **{f"s{i:02}": f"{source}{i}\n" for i, source in enumerate([RIGHT, WRONG, PARTLY] * 3)}
     )
     one, _ = run(folder, seed=5)
     assert one == run(folder, seed=5, jobs=2)[0]
@@ -433,7 +470,7 @@ def test_an_executor_decides_how_many_there_are(students):
 
 
 def test_a_grader_process_that_ends_costs_nobody_a_mark(tmp_path):
-    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{RIGHT}# {i}" for i in range(8)})
+    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{RIGHT}{i}\n" for i in range(8)})
     killed = []
 
     def kill_one(line):
@@ -446,7 +483,7 @@ def test_a_grader_process_that_ends_costs_nobody_a_mark(tmp_path):
 
 
 def test_a_sandbox_whose_process_ends_costs_nobody_a_mark(tmp_path, monkeypatch):
-    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{RIGHT}# {i}" for i in range(4)})
+    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{RIGHT}{i}\n" for i in range(4)})
     sandboxes, real = [], Sandbox.worker
 
     def watched(self, limits=None):
@@ -498,7 +535,7 @@ def dask():
 
 def test_two_processes_of_a_dask_cluster_grade_as_this_one_does(tmp_path, students, dask):
     for i in range(6):
-        handed_in(students, **{f"more{i}": f"{RIGHT}# {i}"})
+        handed_in(students, **{f"more{i}": f"{RIGHT}{i}\n"})
     here, _ = run(students, seed=5)
     results, _ = run(students, tmp_path / "out", seed=5, executor=dask.get_executor(pure=False))
     assert results == here
@@ -532,7 +569,7 @@ def test_a_dask_worker_with_too_little_isolation_does_not_grade(students, dask):
 
 
 def test_a_dask_worker_that_is_killed_costs_nobody_a_mark(tmp_path, dask):
-    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{RIGHT}# {i}" for i in range(12)})
+    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{RIGHT}{i}\n" for i in range(12)})
     killed = []
 
     def kill_one(line):
@@ -618,7 +655,7 @@ def check_what_lies_there(out):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="not run, because processes are followed in /proc")
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_run_of_fifty_that_is_killed_again_and_again_ends_with_the_same_marks(tmp_path, kills):
-    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{CLASS[i % len(CLASS)]}# {i}" for i in range(50)})
+    folder = handed_in(tmp_path / "in", **{f"s{i:02}": f"{CLASS[i % len(CLASS)]}{i}\n" for i in range(50)})
     (tmp_path / "a.toml").write_text(
         '[assignment]\nid = "x"\ntime_limit = 1\n[[question]]\noperation = "flow.normal_flow"\npoints = 4\n'
     )

@@ -146,6 +146,11 @@ def test_ipython_lines_do_not_break_a_cell(cell):
     assert work.load("f")() == 1 and work.errors == []
 
 
+def test_a_long_line_of_blanks_in_what_is_not_python_is_soon_read():
+    work = Submission(cells("?" + " " * 400_000 + "x\n" + " " * 400_000 + "x y", "def f(): return 1"), ".ipynb")
+    assert work.load("f")() == 1
+
+
 def test_text_with_percent_signs_is_left_alone():
     work = Submission(cells("text = '''\n%matplotlib\n'''", "def f(): return text"), ".ipynb")
     assert work.load("f")() == "\n%matplotlib\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hmac
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +18,12 @@ import numpy as np
 from vidlearn.grade.assignment import Assignment, Question
 from vidlearn.grade.intake import Paper
 from vidlearn.judge import Bank, Counterexample, Row, Stopped, Verdict, judge
-from vidlearn.sandbox import LAYERS, Candidate, Sandbox, SandboxError, Unreadable, Worker
+from vidlearn.sandbox import LAYERS, Candidate, Sandbox, SandboxError, Unreadable, Worker, submission
 
 __all__ = ["BANKS", "STATUSES", "Desk", "blank"]
 
 BANKS = 4
+MAX_CODE = 1 << 18  # characters that are parsed on this side
 
 STATUSES = (
     "correct",
@@ -59,8 +62,8 @@ def blank(
 class Desk:
     """Where submissions are graded one after another: a warm sandbox, and banks drawn once from the secret seed.
 
-    There are several banks, of which a submission gets one. The secret and the file's content decide which, so the same
-    file meets the same inputs, whoever hands it in and whichever process grades it. A bank is drawn when the first
+    There are several banks, of which a submission gets one. The secret and the file's code decide which, so the same
+    code meets the same inputs, whoever hands it in and whichever process grades it. A bank is drawn when the first
     submission needs it, and before that submission is opened.
     """
 
@@ -134,7 +137,7 @@ class Desk:
 
     def exams_for(self, paper: Paper) -> dict[str, _Exam]:
         """The bank that this paper gets, drawn by now: nothing is drawn while a submission runs."""
-        digest = hmac.digest(str(self.seed).encode(), paper.source, "sha256")
+        digest = hmac.digest(str(self.seed).encode(), _content(paper), "sha256")
         exams = self.exams[int.from_bytes(digest[:8], "big") % len(self.exams)]
         for exam in exams.values():
             _ = exam.bank
@@ -212,6 +215,28 @@ class Desk:
             story = re.sub(r'File "/[^"\n]*/(?:site-packages|python3\.\d+)/', 'File "', candidate.error)
             findings.append({"kind": "traceback", "text": story.strip()[-2000:]})
         return findings, printed
+
+
+def _content(paper: Paper) -> bytes:
+    """What decides the bank: the code without comments and formatting, so that these are no new draw of the inputs.
+
+    Where it can't be read, or is longer than an exercise ever is, it is the file.
+    """
+    try:
+        sources = submission._notebook(paper.source) if paper.suffix == ".ipynb" else submission._module(paper.source)
+        if sum(map(len, sources)) > MAX_CODE:
+            return paper.source
+        return "\n".join(_code(source) for source in sources).encode("utf-8", "surrogatepass")
+    except (submission.Unreadable, ValueError, RecursionError, MemoryError):
+        return paper.source
+
+
+def _code(source: str) -> str:
+    for text in (source, submission._without_magics(source)):
+        with contextlib.suppress(SyntaxError, ValueError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a stranger's code
+            return "\n".join(map(ast.dump, ast.parse(text).body))
+    return source
 
 
 def _bank_seed(seed: int, number: int) -> int:
