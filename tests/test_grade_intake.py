@@ -286,19 +286,19 @@ def test_a_hostile_tar_gives_a_sentence_each_and_writes_nothing(tmp_path):
     path.write_bytes(
         tarred(
             [
-                member("class/anna/01_test.py"),
+                member("anna/01_test.py"),
                 member("class/../../escaped.py"),
                 member("/etc/absolute.py"),
                 member("C:\\windows.py"),
-                member("class/link.py", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-                member("class/hard.py", b"", type=tarfile.LNKTYPE, linkname="class/anna/01_test.py"),
-                member("class/device.py", b"", type=tarfile.CHRTYPE, devmajor=1, devminor=5),
-                member("class/fifo.py", b"", type=tarfile.FIFOTYPE),
-                member("class/big.py", b"#" * (17 << 20)),
-                member("class/" + "d/" * 50 + "deep.py"),
-                member("class/\x1b[2J\u202eodd.py"),
-                member("class/ben/a.py", b"", type=tarfile.SYMTYPE, linkname="../anna/01_test.py"),
-                member("class/ben/b.py"),
+                member("link.py", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+                member("hard.py", b"", type=tarfile.LNKTYPE, linkname="anna/01_test.py"),
+                member("device.py", b"", type=tarfile.CHRTYPE, devmajor=1, devminor=5),
+                member("fifo.py", b"", type=tarfile.FIFOTYPE),
+                member("big.py", b"#" * (17 << 20)),
+                member("d/" + "d/" * 50 + "deep.py"),
+                member("\x1b[2J\u202eodd.py"),
+                member("ben/a.py", b"", type=tarfile.SYMTYPE, linkname="../anna/01_test.py"),
+                member("ben/b.py"),
             ]
         )
     )
@@ -381,6 +381,107 @@ def test_a_student_s_archive_of_thousands_of_files_stops_nobody(tmp_path):
     found = take(tmp_path)
     assert found["anna"].source == SOURCE and "more than" in found["anna"].notes[0]
     assert found["ben"].source == SOURCE
+
+
+@pytest.mark.parametrize("at", ["", "class/", "submitted/", "course/submitted/"])
+def test_a_student_with_too_many_files_stops_nobody_else(packed, monkeypatch, at):
+    monkeypatch.setattr(intaking, "MAX_STUDENT_ENTRIES", 20)
+    monkeypatch.setattr(intaking, "MAX_ENTRIES", 22)
+    flood = {f"{at}ada/{ID}/f{i}.txt": b"" for i in range(40)}
+    rest = {f"{at}{who}/{ID}/answer.py": SOURCE for who in ("ada", "bob", "cleo")}
+    path = packed(flood | rest)
+    found = take(path / at if path.is_dir() and at == "class/" else path)
+    assert {who: (paper.source, paper.problem) for who, paper in found.items()} == {
+        "ada": (b"", "more than 20 files"), "bob": (SOURCE, ""), "cleo": (SOURCE, ""),
+    }  # fmt: skip
+
+
+def test_too_many_files_for_another_assignment_are_said_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(intaking, "MAX_STUDENT_ENTRIES", 5)
+    lay(tmp_path, {f"submitted/ada/00_earlier/{i}.txt": b"" for i in range(9)})
+    lay(tmp_path, {f"submitted/{who}/{ID}/answer.py": SOURCE for who in ("ada", "bob")})
+    found = take(tmp_path)
+    assert found["ada"].problem == "more than 5 files" and found["bob"].source == SOURCE
+
+
+@pytest.mark.parametrize("system", ["", "assignsubmission_file_"])
+def test_too_many_attachments_stop_nobody_else(tmp_path, monkeypatch, system):
+    monkeypatch.setattr(intaking, "MAX_STUDENT_ENTRIES", 20)
+    monkeypatch.setattr(intaking, "MAX_ENTRIES", 22)
+    lay(tmp_path, {f"ada a_12_{system}{i}_f.txt": b"" for i in range(1, 41)})
+    lay(tmp_path, {f"bob b_13_{system}50_answer.py": SOURCE})
+    found = take(tmp_path)
+    assert found["ada a"].problem == "more than 20 files" and found["bob b"].source == SOURCE
+
+
+def test_one_student_s_folder_with_too_many_files_is_a_problem(tmp_path, monkeypatch):
+    monkeypatch.setattr(intaking, "MAX_STUDENT_ENTRIES", 20)
+    lay(tmp_path, {"answer.py": SOURCE, **{f"{i}.txt": b"" for i in range(20)}})
+    assert intaking.one_paper(tmp_path, "ada", ID).problem == "more than 20 files"
+
+
+@pytest.mark.parametrize("kind", [".tar", ".tar.gz", ".tar.xz", ".tar.bz2"])
+def test_a_student_whose_files_inflate_without_end_stops_nobody_else(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(intaking, "MAX_NESTED", 4 << 20)
+    monkeypatch.setattr(intaking, "MAX_KEPT", 4 << 20)
+    files = {f"class/ada/f{i}.py": bytes(1 << 20) for i in range(6)}
+    files |= {"class/bob/data.bin": bytes(6 << 20), "class/bob/answer.py": SOURCE, "class/cleo/answer.py": SOURCE}
+    path = tmp_path / f"class{kind}"
+    path.write_bytes(CONTAINERS[kind](files))
+    found = take(path)
+    assert list(found) == ["ada", "bob", "cleo"]
+    assert "more than 4 MiB together" in found["ada"].problem
+    assert found["bob"].source == found["cleo"].source == SOURCE
+
+
+def test_what_is_kept_of_a_class_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(intaking, "MAX_KEPT", 5 << 20)
+    path = tmp_path / "class.tar"
+    path.write_bytes(as_tar({f"{who}/answer.py": bytes(1 << 20) for who in "abcdefgh"}))
+    found = take(path)
+    assert list(found) == [*"abcde", "(the rest of class.tar)"]
+    assert "larger than 5 MiB together" in found["(the rest of class.tar)"].problem
+
+
+def test_a_student_s_archive_keeps_no_more_than_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(intaking, "MAX_NESTED", 4 << 20)
+    bomb = gzip.compress(as_tar({f"{i}.py": bytes(1 << 20) for i in range(6)}))
+    lay(tmp_path, {"ada.tgz": bomb, "bob.py": SOURCE})
+    found = take(tmp_path)
+    assert "more than 4 MiB together" in found["ada"].problem and found["bob"].source == SOURCE
+
+
+def test_damage_behind_a_compressed_tar_s_end_is_said(tmp_path):
+    raw = bytearray(gzip.compress(as_tar({"anna.py": SOURCE})))
+    raw[-6] ^= 0xFF  # in the checksum
+    (tmp_path / "class.tgz").write_bytes(raw)
+    found = take(tmp_path / "class.tgz")
+    assert found["anna"].source == SOURCE and "damaged" in found["(the rest of class.tgz)"].problem
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar.gz"])
+def test_an_archive_of_one_student_is_one_student(tmp_path, kind):
+    for number, files in enumerate(
+        [{"ada/answer.py": SOURCE, "ada/notes.py": b""}, {"ada/src/answer.py": SOURCE, "ada/src/notes.py": b""}]
+    ):
+        path = tmp_path / f"{number}{kind}"
+        path.write_bytes(CONTAINERS[kind](files))
+        found = take(path)
+        assert list(found) == ["ada"] and "several files could be" in found["ada"].problem
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar.gz"])
+def test_folders_around_a_class_are_passed(tmp_path, kind):
+    path = tmp_path / f"class{kind}"
+    files = {"a/b/anna/answer.py": SOURCE, "a/b/ben.zip": zipped({"answer.py": SOURCE}), "a/b/chris/answer.py": SOURCE}
+    path.write_bytes(CONTAINERS[kind](files))
+    assert {who: paper.source for who, paper in take(path).items()} == dict.fromkeys(("anna", "ben", "chris"), SOURCE)
+
+
+def test_of_a_class_that_was_not_read_to_its_end_no_part_is_taken_for_the_class(tmp_path):
+    raw = as_tar({"class/ada/part-1/answer.py": SOURCE, "class/ada/part-2/answer.py": SOURCE, "class/bob/a.py": SOURCE})
+    (tmp_path / "class.tar").write_bytes(raw[:2300])
+    assert list(take(tmp_path / "class.tar")) == ["class", "(the rest of class.tar)"]
 
 
 @pytest.mark.parametrize("keep", [700, 1500, 2600])

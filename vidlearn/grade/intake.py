@@ -11,16 +11,19 @@ import gzip
 import io
 import json
 import lzma
+import math
 import os
 import re
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -30,9 +33,11 @@ SUFFIXES = (".ipynb", ".py")
 ZIPS = (".zip",)
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 MAX_BYTES = 16 << 20
-MAX_NESTED = 64 << 20  # a student's own archive
-MAX_INFLATED = 256 << 20  # a compressed tar, which can only be read from its beginning, in memory
-MAX_ENTRIES = 20_000
+MAX_NESTED = 64 << 20  # a student's own archive, and all that is kept of one student in a class's tar
+MAX_KEPT = 256 << 20  # what is kept of a tar, which can only be read from its beginning, in memory
+MAX_INFLATED = 4 << 30  # what a class's compressed tar may inflate to; most of it is passed over
+MAX_STUDENT_ENTRIES = 5_000
+MAX_ENTRIES = 500_000  # the last resort: one student doesn't get there
 MAX_NESTED_ENTRIES = 2_000
 MAX_NAME = 1_024
 MAX_DEPTH = 40
@@ -83,6 +88,8 @@ class _Entry:
     why: str = ""
     folder: bool = False
     origin: str = ""  # its whole name, where a course system puts more in it than the student did
+    size: int = 0  # bytes that wait in memory
+    cut: bool = False  # stands for all that its student handed in, which was too much
 
     @property
     def name(self) -> str:
@@ -126,7 +133,7 @@ def papers(submissions: str | Path, assignment_id: str) -> tuple[list[Paper], li
         raise ValueError(f"submissions: there is no file or folder {path}")
     rest = ""
     if path.is_dir():
-        entries, rest = _bounded_list(_from_folder(path), MAX_ENTRIES)
+        entries, rest = _bounded_list(partial(_from_folder, path), MAX_ENTRIES)
     elif _archive_suffix(path.name):
         try:
             with path.open("rb") as file:
@@ -135,7 +142,7 @@ def papers(submissions: str | Path, assignment_id: str) -> tuple[list[Paper], li
             raise ValueError(f"submissions: {path} cannot be read as an archive: {error}") from None
     else:
         return [_take(_Attempt(path.stem, (_Entry((path.name,), partial(_read, path)),), ""), assignment_id)], []
-    attempts, others = _sort(entries, path, assignment_id)
+    attempts, others = _sort(entries, path, assignment_id, whole=not rest)
     found = [_take(attempt, assignment_id) for attempt in _newest(attempts)]
     if rest:  # a result of its own, so that nobody takes the class for complete
         found.append(Paper(f"(the rest of {path.name})", path.name, problem=rest))
@@ -144,7 +151,7 @@ def papers(submissions: str | Path, assignment_id: str) -> tuple[list[Paper], li
 
 def one_paper(folder: str | Path, student: str, assignment_id: str) -> Paper:
     """The paper in a folder that is all one student's: what Gradescope's container holds."""
-    entries, rest = _bounded_list(_from_folder(Path(folder)), MAX_ENTRIES)
+    entries, rest = _bounded_list(partial(_from_folder, Path(folder)), MAX_ENTRIES, alone=True)
     return _take(_Attempt(student, tuple(entries), "", notes=(rest,) if rest else ()), assignment_id)
 
 
@@ -155,20 +162,71 @@ def _archive_suffix(name: str) -> str:
     return next((suffix for suffix in (*ZIPS, *TARS) if name.lower().endswith(suffix)), "")
 
 
-def _bounded_list(entries: Iterator[_Entry], limit: int) -> tuple[list[_Entry], str]:
-    """At most so many entries, and why there are no more. A damaged archive gives what comes before the damage."""
-    found: list[_Entry] = []
+def _bounded_list(listing: Callable[[], Iterator[_Entry]], limit: int, alone: bool = False) -> tuple[list[_Entry], str]:
+    """At most so many entries, and why there are no more. A damaged archive gives what comes before the damage.
+
+    A student who hands in too much has one entry left, which says so, and takes no room from the others. ``alone``: all
+    is one student's.
+    """
+    outer = 0 if alone else _outer(listing())
+    students: dict[Hashable, list[_Entry]] = {}
+    held: Counter[Hashable] = Counter()
+    count, kept, rest = 0, 0, ""
     try:
-        for entry in entries:
-            if len(found) >= limit:
-                return found, f"it holds more than {limit} entries; the rest was not read"
-            if not any(map(_is_hidden, entry.parts)):
-                found.append(entry)
+        for entry in listing():
+            who = None if alone else _whose(entry.parts[outer:])
+            mine = students.setdefault(who, [])
+            if any(map(_is_hidden, entry.parts)) or (mine and mine[0].cut):
+                continue
+            why = f"more than {MAX_STUDENT_ENTRIES} files" if len(mine) >= MAX_STUDENT_ENTRIES else ""
+            if held[who] + entry.size > MAX_NESTED:
+                why = f"notebooks, Python files and archives of more than {MAX_NESTED >> 20} MiB together"
+            if why:
+                count, kept = count - len(mine), kept - held[who]
+                mine.clear()
+                entry = replace(entry, read=None, why=why, folder=False, size=0, cut=True)
+            if count >= limit:
+                rest = f"it holds more than {limit} entries; the rest was not read"
+                break
+            if kept + entry.size > MAX_KEPT:
+                rest = f"its notebooks are larger than {MAX_KEPT >> 20} MiB together; the rest was not read"
+                break
+            mine.append(entry)
+            held[who] += entry.size
+            count, kept = count + 1, kept + entry.size
     except _DAMAGED as error:
-        if not found:
+        if not count:
             raise
-        return found, f"it is damaged or too large, and was read only up to there: {error}"
-    return found, ""
+        rest = f"it is damaged or too large, and was read only up to there: {error}"
+    return [entry for mine in students.values() for entry in mine], rest
+
+
+def _outer(entries: Iterable[_Entry]) -> int:
+    """How many folders are around everything."""
+    common: tuple[str, ...] | None = None
+    with contextlib.suppress(*_DAMAGED):
+        for entry in entries:
+            if entry.parts and not any(map(_is_hidden, entry.parts)):
+                folder = entry.parts if entry.folder else entry.parts[:-1]
+                common = folder if common is None else _shared(common, folder)
+                if not common:
+                    break
+    return len(common or ())
+
+
+def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return tuple(part for part, _ in pairs)
+
+
+def _whose(parts: tuple[str, ...]) -> Hashable:
+    """The student to whom an entry counts, before anything is known of the layout."""
+    first = next((part for part in parts if part != "submitted"), "")
+    if match := _CANVAS.fullmatch(first):
+        return match.group("name", "id", "anon")
+    if match := _MOODLE.fullmatch(first):
+        return match.group("name", "id")
+    return first
 
 
 def _from_folder(top: Path) -> Iterator[_Entry]:
@@ -187,10 +245,10 @@ def _from_folder(top: Path) -> Iterator[_Entry]:
 
 def _from_archive(name: str, file: BinaryIO, limit: int, path: Path | None = None) -> tuple[list[_Entry], str]:
     """The entries of a zip or tar, read in memory: no name in it can reach the disk."""
-    if _archive_suffix(name) in ZIPS:
-        entries, rest = _bounded_list(_from_zip(file, path), limit)
-    else:
-        entries, rest = _bounded_list(_from_tar(name, file), limit)
+    listing = partial(_from_zip, file, path)
+    if _archive_suffix(name) not in ZIPS:
+        listing = partial(_from_tar, name, file, MAX_INFLATED if path else MAX_KEPT)
+    entries, rest = _bounded_list(listing, limit, alone=path is None)
     return _without_parents(entries), rest
 
 
@@ -209,11 +267,12 @@ def _from_zip(file: BinaryIO, path: Path | None) -> Iterator[_Entry]:
             yield _Entry(_parts(info.filename), None if why else read, why, info.is_dir() and not why)
 
 
-def _from_tar(name: str, file: BinaryIO) -> Iterator[_Entry]:
-    file, trouble = _inflated(name, file)
-    with tarfile.open(fileobj=file, mode="r:") as archive:
-        kept = 0
+def _from_tar(name: str, file: BinaryIO, most_inflated: int) -> Iterator[_Entry]:
+    file.seek(0)
+    stream = _Stream(name, file, most_inflated)
+    with tarfile.open(fileobj=stream, mode="r:") as archive:  # type: ignore[call-overload]
         while (member := archive.next()) is not None:
+            archive.members.clear()  # it would keep them all
             why = ""
             if member.size < 0:
                 raise ValueError("an entry has a negative size")
@@ -232,46 +291,51 @@ def _from_tar(name: str, file: BinaryIO) -> Iterator[_Entry]:
                 if member.size > most:
                     yield _Entry(_parts(member.name), why=f"larger than {most >> 20} MiB")
                     continue
-                stream = archive.extractfile(member)
-                raw = stream.read(most + 1) if stream else b""
+                inside = archive.extractfile(member)
+                raw = inside.read(most + 1) if inside else b""
                 if len(raw) < member.size:
                     raise EOFError(f"{member.name} is cut off")
-                kept += len(raw)
-                if kept > MAX_INFLATED:
-                    raise ValueError(f"its notebooks are larger than {MAX_INFLATED >> 20} MiB together")
-            yield _Entry(_parts(member.name), None if why else partial(bytes, raw), why, member.isdir() and not why)
-        file.seek(archive.offset)
-        if not trouble and file.read(512) != bytes(512):  # tarfile itself ends in silence at a damaged header
-            trouble = "there is no tar's end mark where its entries end"
-    if trouble:
-        raise ValueError(trouble)
+            folder = member.isdir() and not why
+            yield _Entry(_parts(member.name), None if why else partial(bytes, raw), why, folder, size=len(raw))
+        stream.finish()
 
 
-def _inflated(name: str, file: BinaryIO) -> tuple[BinaryIO, str]:
-    """A tar without its compression, and why it is not whole: a bomb or a cut-off one gives its beginning."""
-    suffix = _archive_suffix(name)
-    stream: Any
-    if suffix in (".tar.gz", ".tgz"):
-        stream = gzip.GzipFile(fileobj=file)
-    elif suffix in (".tar.xz", ".txz"):
-        stream = lzma.LZMAFile(file)  # noqa: SIM115 (the file under it is the caller's)
-    elif suffix in (".tar.bz2", ".tbz2"):
-        stream = bz2.BZ2File(file)
-    else:
-        return file, ""
-    inflated, trouble = io.BytesIO(), ""
-    try:
-        while piece := stream.read(1 << 20):
-            inflated.write(piece)
-            if inflated.tell() > MAX_INFLATED:
-                trouble = f"it inflates to more than {MAX_INFLATED >> 20} MiB"
-                break
-    except _DAMAGED as error:
-        if not inflated.tell():
-            raise
-        trouble = str(error)
-    inflated.seek(0)
-    return inflated, trouble
+class _Stream:
+    """A tar without its compression, read from its beginning to its end, and no further than ``most``."""
+
+    def __init__(self, name: str, file: BinaryIO, most: int) -> None:
+        suffix = _archive_suffix(name)
+        self.file: Any = file
+        self.most: float = most
+        self.last = b""
+        if suffix in (".tar.gz", ".tgz"):
+            self.file = gzip.GzipFile(fileobj=file)
+        elif suffix in (".tar.xz", ".txz"):
+            self.file = lzma.LZMAFile(file)  # noqa: SIM115 (the file under it is the caller's)
+        elif suffix in (".tar.bz2", ".tbz2"):
+            self.file = bz2.BZ2File(file)
+        else:
+            self.most = math.inf  # nothing grows
+
+    def tell(self) -> int:
+        return int(self.file.tell())
+
+    def seek(self, to: int) -> int:
+        if to > self.most:
+            raise ValueError(f"it inflates to more than {int(self.most) >> 20} MiB")
+        return int(self.file.seek(to))
+
+    def read(self, size: int) -> bytes:
+        self.last = self.file.read(size)
+        self.seek(self.tell())
+        return self.last
+
+    def finish(self) -> None:
+        """What tarfile passes in silence: a damaged header, at which it ends, and damage that a checksum tells."""
+        if self.last != bytes(512):
+            raise ValueError("there is no tar's end mark where its entries end")
+        while self.most < math.inf and self.read(1 << 20):
+            pass
 
 
 def _without_parents(entries: list[_Entry]) -> list[_Entry]:
@@ -354,8 +418,12 @@ _GRADESCOPE = re.compile(r"submission_(?P<id>\d+)")
 _Known = tuple[list[_Attempt], list[str]]
 
 
-def _sort(entries: list[_Entry], path: Path, assignment_id: str) -> _Known:
-    """Whose entries are whose: by a course system's layout if it is one, else by the first part of the name."""
+def _sort(entries: list[_Entry], path: Path, assignment_id: str, whole: bool) -> _Known:
+    """Whose entries are whose: by a course system's layout if it is one, else by the first part of the name.
+
+    Folders around everything in an archive are the class's if only folders and archives are in them, otherwise the
+    student's. Of an archive that was not read to its end nobody knows, so there they stay.
+    """
     others = [entry.why for entry in entries if not entry.parts]
     entries = inner = [entry for entry in entries if entry.parts]
     top = path.resolve().name if path.is_dir() else ""
@@ -369,7 +437,8 @@ def _sort(entries: list[_Entry], path: Path, assignment_id: str) -> _Known:
             break
         top = first.pop()
         inner = [replace(entry, parts=entry.parts[1:]) for entry in inner]  # one folder around everything
-    attempts, more = _plain(entries if path.is_dir() else inner)
+    several = all(len(entry.parts) > 1 or entry.folder or _archive_suffix(entry.parts[0]) for entry in inner)
+    attempts, more = _plain(inner if several and whole and not path.is_dir() else entries)
     return attempts, others + more
 
 
@@ -550,6 +619,7 @@ def _nbgrader(entries: list[_Entry], top: str, assignment_id: str) -> _Known | N
         if not match:
             there = ", ".join(sorted(filter(None, handed))) or "nothing"
             why = f"no folder named {assignment_id}; there is {there}"
+            why = next((entry.why for files in handed.values() for entry in files if entry.cut), why)
             attempts.append(_Attempt(student, (), student + "/", student, problem=why))
         for name in match:
             stamp, notes = _timestamp(handed[name])
@@ -608,8 +678,8 @@ def _take(attempt: _Attempt, assignment_id: str) -> Paper:
     place = attempt.place.rstrip("/") or (entries[0].name if entries else "") or attempt.student
     problem = partial(Paper, attempt.student, place, id=attempt.id)
     notes = list(attempt.notes)
-    if attempt.problem:
-        return problem(problem=attempt.problem, notes=tuple(notes))
+    if why := attempt.problem or next((entry.why for entry in entries if entry.cut), ""):
+        return problem(problem=why, notes=tuple(notes))
     opened: list[_Entry] = []
     for entry in entries:
         if not entry.why and entry.read and entry.parts and _archive_suffix(entry.parts[-1]):
