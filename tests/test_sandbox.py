@@ -197,6 +197,13 @@ def test_a_long_refusal_is_cut(call):
     assert len(str(refused.value)) == 500
 
 
+@pytest.mark.parametrize("value", ["", "None", "[1]", "b'x'"])
+def test_a_refusal_that_says_nothing_is_a_refusal(call, value):
+    with pytest.raises(LookupError, match=r"^$") as refused:
+        call(FORGED.format(kind=far.REFUSED, value=f"*[{value}]"))
+    assert refused.type is LookupError  # and no mistake of the grader's
+
+
 def test_a_flood_in_place_of_a_few_words_ends_the_worker_unread(call):
     with pytest.raises(Stopped, match="at most 131072 are accepted"):
         call(FORGED.format(kind=far.ANSWER, value="['x' * 65000] * 1000"))

@@ -284,7 +284,7 @@ class Worker:
             far.OPEN, source, suffix, texts, list(shut), list(asked), seconds=max(self.limits.seconds, 5)
         )
         if kind == far.REFUSED:
-            raise Unreadable(_text(values[0]))
+            raise Unreadable("".join(map(_text, values[:1])))
         try:
             return {str(name): (int(at), bool(untouched)) for name, at, untouched in values[0]}
         except (TypeError, ValueError):
@@ -298,11 +298,9 @@ class Worker:
         """
         kind, values = self._ask(far.LOAD, name, everything, backend, seconds=self.limits.seconds)
         if kind == far.REFUSED:
-            raise LookupError(_text(values[0]))
-        errors = (
-            [_text(line) for line in values[0][: far.KEEP_ERRORS]] if values and isinstance(values[0], list) else []
-        )
-        return Candidate(self, name, errors)
+            raise LookupError("".join(map(_text, values[:1])))
+        said = values[0] if values and isinstance(values[0], list) else []
+        return Candidate(self, name, [_text(line) for line in said[: far.KEEP_ERRORS]])
 
     @property
     def output(self) -> str:
