@@ -641,7 +641,9 @@ def _tokens_and_weights(heads: int, bias: bool) -> st.SearchStrategy[Any]:
         )
         return shapes, {"heads": heads}
 
-    return cut_to(most, st.tuples(few, st.integers(1, 3), st.integers(1, 4 // heads)).map(sized))
+    drawn = cut_to(most, st.tuples(few, st.integers(1, 3), st.integers(1, 4 // heads)).map(sized))
+    # scores of a few units: a softmax that still has a choice
+    return drawn.map(lambda d: {**d, "w_qkv": d["w_qkv"] / 4})
 
 
 def tokens_in_any_order(f: Any, x: Any, seed: int, **rest: Any) -> Any:
@@ -688,12 +690,9 @@ def _heads_scale(
     expected: Any, x: Any, w_qkv: Any, w_out: Any, b_qkv: Any = None, b_out: Any = None, heads: int = 1
 ) -> float:
     D = x.shape[2]
-    strong = largest(x) * float(np.abs(w_qkv).sum(axis=1).max()) + (largest(b_qkv) if b_qkv is not None else 0)
-    return (
-        largest(x)
-        + (1 + D * strong * strong) * strong * float(np.abs(w_out).sum(axis=1).max())
-        + (largest(b_out) if b_out is not None else 0)
-    )
+    q, k, v = np.split(layers.linear(x, w_qkv, b_qkv), 3, axis=-1)
+    mixed = largest(v) * float(np.abs(w_out).sum(axis=1).max())
+    return largest(x, *([] if b_out is None else [b_out])) + (1 + D * largest(q) * largest(k)) * mixed
 
 
 multi_head_attention = Spec(
@@ -705,6 +704,8 @@ multi_head_attention = Spec(
         Law("a single token gets its own value", one_token_sees_itself),
     ],
     mistakes=[
+        Mistake("not scaled", lambda right, *a, **k: _heads(*a, **k, width=1),
+                ["How large do products of long vectors become?", "Divide by √(D/h)."]),
         Mistake("scaled by the whole width", lambda right, x, *a, **k: _heads(x, *a, **k, width=x.shape[2]),
                 ["How many products are summed in a head's score?", "√(D/h): each head has D/h features."]),
         Mistake("heads take every h-th feature", lambda right, *a, **k: _heads(*a, **k, split="features first"),
