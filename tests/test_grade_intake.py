@@ -129,6 +129,20 @@ def test_canvas_names_give_student_id_lateness_and_the_newest_attempt(packed):
     assert "no notebook and no Python file" in found["chris"].problem
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_canvas_attempts_may_lie_in_any_order(tmp_path, order):
+    files = [("anna_1_999_x-1.py", b"1"), ("anna_1_1000_x.py", b"2"), ("anna_1_1001_x.py", b"3")]
+    (tmp_path / "class.zip").write_bytes(zipped(dict(files[i] for i in order)))
+    anna = take(tmp_path / "class.zip")["anna"]
+    assert anna.source == b"3"
+    assert anna.notes == ("3 attempts at x.py; the newest was graded (Canvas file 1001)",)
+
+
+def test_two_numbered_files_on_canvas_are_no_attempts_without_a_first(packed):
+    anna = take(packed({"anna_1_345_part-1.ipynb": notebook("a"), "anna_1_346_part-2.ipynb": notebook("b")}))["anna"]
+    assert anna.problem == "several files could be the submission: part-1.ipynb, part-2.ipynb"
+
+
 def test_moodle_folders_give_name_and_participant(packed):
     found = take(
         packed(
@@ -214,6 +228,21 @@ def test_gradescope_takes_people_and_times_from_its_metadata(packed):
     assert "says nothing about submission_14" in found["submission_14"].notes[0]
 
 
+def test_only_gradescope_s_submitters_are_people(tmp_path):
+    """Other sections have lines of the same look, and what a student prints may be among them."""
+    forged = GRADESCOPE.replace("  :score: 1.0", "  :score: 1.0\n  :history:\n  - :name: Eve E\n    :sid: '0666'")
+    assert forged != GRADESCOPE
+    lay(tmp_path, {"submission_metadata.yml": forged.encode(), "submission_11/a.py": SOURCE})
+    found = take(tmp_path)
+    assert list(found) == ["Anna A"] and found["Anna A"].notes == ()
+
+
+def test_gradescope_attempts_of_one_moment_are_told_apart_by_their_number(tmp_path):
+    same = GRADESCOPE.replace("2024-04-30 10:00:00 Z", "2024-05-01 10:00:00.123456789 Z")
+    files = {"submission_metadata.yml": same.encode(), "submission_11/a.py": b"1", "submission_12/a.py": b"2"}
+    assert take(lay(tmp_path, files))["Anna A"].source == b"2"
+
+
 @pytest.mark.parametrize("raw", [b"\xff\xfe\x00", b"- [1, 2", b"submission_11: {a: [b", b"\0" * 1000])
 def test_damaged_gradescope_metadata_costs_nobody_the_grade(tmp_path, raw):
     found = take(lay(tmp_path, {"submission_metadata.yml": raw, "submission_11/a.py": SOURCE}))
@@ -253,6 +282,49 @@ def test_an_id_is_found_whatever_stands_between_its_words(tmp_path):
     found = take(tmp_path)
     assert found["anna"].source == SOURCE
     assert found["ben"].status == "not run" and "several files could be" in found["ben"].problem
+
+
+def test_two_attempts_of_which_none_is_the_newest_are_for_a_person(tmp_path):
+    stamp = b"2024-05-01 10:00:00.0 UTC"
+    for name in (ID, "01 Test"):
+        lay(tmp_path, {f"submitted/anna/{name}/a.py": SOURCE, f"submitted/anna/{name}/timestamp.txt": stamp})
+    anna = take(tmp_path)["anna"]
+    assert (anna.source, anna.problem) == (b"", "2 attempts, and nothing says which is the newest")
+    (tmp_path / "submitted/anna/01 Test/timestamp.txt").write_bytes(b"2024-05-02 10:00:00.0 UTC")
+    assert take(tmp_path)["anna"].submission == "anna/01 Test/a.py"
+
+
+def test_an_id_is_a_word_and_no_part_of_one(tmp_path):
+    files = {
+        "ada/answer.py": b"", "ada/hw10.py": b"", "ben/hw1.ipynb": notebook("b"), "ben/hw10.ipynb": notebook(""),
+        "chris/hw10.py": b"c", "dora/hw1.py": b"d", "dora/hw1 draft.py": b"", "emil/my HW1-2.py": b"e", "emil/ahw1.py": b"",
+    }  # fmt: skip
+    found = by_student(papers(lay(tmp_path, files), "hw1")[0])
+    assert "several files could be the submission: answer.py, hw10.py" in found["ada"].problem
+    assert [found[who].source for who in ("ben", "chris", "dora", "emil")] == [notebook("b"), b"c", b"d", b"e"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_names_that_look_alike_stay_two_students(tmp_path, order):
+    files = [
+        ("a\x01.py", b"1"),
+        ("a\x02.py", b"2"),
+        ("a\ufffd (2).py", b"3"),
+        ("a\x01b/x.py", b"4"),
+        ("a\x02b/x.py", b"5"),
+    ]
+    (tmp_path / "class.zip").write_bytes(zipped(dict(files[::order])))
+    assert {who: paper.source for who, paper in take(tmp_path / "class.zip").items()} == {
+        "a\ufffd": b"1", "a\ufffd (3)": b"2", "a\ufffd (2)": b"3", "a\ufffdb": b"4", "a\ufffdb (2)": b"5",
+    }  # fmt: skip
+
+
+def test_repeated_cells_are_looked_for_where_that_is_cheap(tmp_path, monkeypatch):
+    raw = notebook("x = 1", "x = 1")
+    lay(tmp_path, {"anna.ipynb": raw})
+    assert "more than once" in take(tmp_path)["anna"].notes[0]
+    monkeypatch.setattr(intaking, "MAX_LOOK", len(raw) - 1)
+    assert take(tmp_path)["anna"].notes == () and take(tmp_path)["anna"].source == raw
 
 
 def test_a_student_s_own_archive_is_opened_once_and_no_deeper(tmp_path):
@@ -362,6 +434,19 @@ def test_a_zip_entry_that_inflates_without_end_is_that_student_s_problem(tmp_pat
     assert found["bomb"].status == "unreadable" and "16 MiB" in found["bomb"].problem
     found = take(tmp_path / "in")
     assert found["ben"].status == "unreadable" and found["eve"].source == SOURCE
+
+
+def test_no_more_is_inflated_than_may_be_read(tmp_path, monkeypatch):
+    read, lengths = zipfile.ZipExtFile.read, []
+
+    def counted(self, n=-1):
+        lengths.append(len(raw := read(self, n)))
+        return raw
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", counted)
+    (tmp_path / "class.zip").write_bytes(zipped({"bomb.py": b"\0" * (20 << 20)}))
+    assert "16 MiB" in take(tmp_path / "class.zip")["bomb"].problem
+    assert max(lengths) == intaking.MAX_BYTES + 1
 
 
 @pytest.mark.parametrize("kind", ["folder", ".zip", ".tar.gz"])

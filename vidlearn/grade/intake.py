@@ -39,6 +39,7 @@ MAX_INFLATED = 4 << 30  # what a class's compressed tar may inflate to; most of 
 MAX_STUDENT_ENTRIES = 5_000
 MAX_ENTRIES = 500_000  # the last resort: one student doesn't get there
 MAX_NESTED_ENTRIES = 2_000
+MAX_LOOK = 2 << 20  # a notebook in which repeated cells are looked for: JSON grows in memory
 MAX_NAME = 1_024
 MAX_DEPTH = 40
 _DAMAGED = (
@@ -474,13 +475,16 @@ def _canvas(entries: list[_Entry], top: str, assignment_id: str) -> _Known | Non
         if match["late"] or match["late0"]:
             late.add(who)
         rest = match["rest"] or "text.html"
-        # a file handed in again is called hw-1.ipynb by Canvas itself
-        own = re.sub(r"-\d+(?=\.\w+$)", "", rest)
         one = replace(entry, parts=(rest,), origin=entry.name)
-        students.setdefault(who, {}).setdefault(own, []).append((int(match["file"] or 0), one))
+        students.setdefault(who, {}).setdefault(rest, []).append((int(match["file"] or 0), one))
     attempts = []
     for (name, number), named in students.items():
         newest, notes = [], ["handed in late, says Canvas"] if (name, number) in late else []
+        for again in sorted(named):
+            # hw.ipynb handed in again is called hw-1.ipynb by Canvas itself; without a hw.ipynb it may be another file
+            own = re.sub(r"-\d+(?=\.\w+$)", "", again)
+            if own != again and own in named:
+                named[own] += named.pop(again)
         for own, versions in named.items():
             versions.sort(key=lambda version: version[0])
             newest.append(versions[-1][1])
@@ -640,7 +644,7 @@ def _timestamp(files: list[_Entry]) -> tuple[str, tuple[str, ...]]:
 
 
 def _newest(attempts: list[_Attempt]) -> list[_Attempt]:
-    """One attempt a student, sorted by name; namesakes are told apart by their ids."""
+    """One attempt a student, sorted by name; namesakes are told apart by their ids, or else by a number."""
     students: dict[tuple[str, str], list[_Attempt]] = {}
     for attempt in attempts:
         students.setdefault((attempt.id, "" if attempt.id else attempt.student), []).append(attempt)
@@ -655,14 +659,19 @@ def _newest(attempts: list[_Attempt]) -> list[_Attempt]:
             note = f"{len(several)} attempts; the newest was graded, in {newest.place.rstrip('/')}, and not {older}"
             newest = replace(newest, notes=(*newest.notes, note))
         chosen.append(newest)
-    names = [printable(attempt.student) for attempt in chosen]
-    chosen = [
-        replace(attempt, student=f"{attempt.student} ({attempt.id})")
-        if names.count(name) > 1 and attempt.id
-        else attempt
-        for attempt, name in zip(chosen, names, strict=True)
-    ]
-    return sorted(chosen, key=lambda attempt: attempt.student)
+    names = Counter(printable(attempt.student) for attempt in chosen)
+    taken: set[str] = set()
+    unique = []
+    for attempt in sorted(chosen, key=lambda attempt: attempt.student):
+        name = printable(attempt.student)
+        if names[name] > 1 and attempt.id:
+            name = f"{name} ({printable(attempt.id)})"
+        base, number = name, 2
+        while name in taken or (name != base and name in names):
+            name, number = f"{base} ({number})", number + 1
+        taken.add(name)
+        unique.append(replace(attempt, student=name))
+    return sorted(unique, key=lambda attempt: attempt.student)
 
 
 # ------------------------------------------------------------------ the one file that is the submission
@@ -696,8 +705,7 @@ def _take(attempt: _Attempt, assignment_id: str) -> Paper:
     files = [one for one in opened if one.read and PurePosixPath(one.name).suffix.lower() in SUFFIXES and not one.why]
     # the checks that `vidlearn release` hands out come back with a folder that is handed in whole
     files = [one for one in files if "checks" not in one.parts[:-1]] or files
-    named = [one for one in files if _plainly(assignment_id) in _plainly(PurePosixPath(one.name).stem)]
-    choice = named or files
+    choice = _named(files, assignment_id) or files
     if not choice:
         if refused and len(opened) == 1:
             why = opened[0].why
@@ -720,12 +728,21 @@ def _take(attempt: _Attempt, assignment_id: str) -> Paper:
     return replace(paper, source=raw, suffix=suffix, notes=(*notes, *(_repeats(raw) if suffix == ".ipynb" else ())))
 
 
+def _named(files: list[_Entry], assignment_id: str) -> list[_Entry]:
+    """Those that are called what the assignment is; without one, those with it as words of their name: hw1 isn't hw10."""
+    wanted, stems = _plainly(assignment_id), [_plainly(PurePosixPath(one.name).stem) for one in files]
+    exact = [one for one, stem in zip(files, stems, strict=True) if stem == wanted]
+    return exact or [one for one, stem in zip(files, stems, strict=True) if f"_{wanted}_" in f"_{stem}_"]
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(name[:120] for name in names[:4]) + (", …" if len(names) > 4 else "")
 
 
 def _repeats(raw: bytes) -> tuple[str, ...]:
     """A sentence for code cells that a notebook holds twice. Unreadable notebooks are the grader's to report."""
+    if len(raw) > MAX_LOOK:
+        return ()
     try:
         cells = [cell for cell in json.loads(raw.decode("utf-8-sig"))["cells"] if cell["cell_type"] == "code"]
         sources = ["".join(cell["source"]).strip() for cell in cells]
