@@ -25,7 +25,7 @@ from vidlearn.grade import Assignment, GradeError, grade, running
 from vidlearn.grade.grading import Desk, _content
 from vidlearn.grade.intake import Paper
 from vidlearn.judge import judge
-from vidlearn.sandbox import Sandbox
+from vidlearn.sandbox import Isolation, Sandbox
 
 RIGHT = """
 import numpy as np
@@ -244,7 +244,6 @@ def test_again_grades_all_with_the_same_secret(tmp_path, students, graded):
         ({"examples": 4}, "examples"),
         ({"banks": 2}, "banks"),
         ({"feedback": False}, "feedback"),
-        ({"trust_submissions": True}, "isolation"),
     ],
 )
 def test_where_the_seed_or_a_setting_changed_all_are_graded_anew_and_it_is_said(
@@ -258,7 +257,44 @@ def test_where_the_seed_or_a_setting_changed_all_are_graded_anew_and_it_is_said(
     assert len(list((out / "kept").iterdir())) == 3
 
 
-def test_a_changed_assignment_is_graded_anew_with_the_same_secret_and_another_one_with_a_new_one(tmp_path, students):
+def test_marks_stay_where_less_isolation_is_required_and_are_made_again_where_they_had_too_little(
+    tmp_path, students, graded
+):
+    out = tmp_path / "out"
+    first, _ = run(students, out, require_isolation="B")
+    for less in (None, False, "C"):
+        assert run(students, out, require_isolation=less)[0] == first and len(graded) == 3
+    for one in (out / "kept").iterdir():
+        weak = {**json.loads(one.read_text()), "isolation": Isolation({"seccomp": "not here"}).to_dict()}
+        one.write_text(json.dumps(weak))
+    run(students, out, require_isolation=False)
+    assert len(graded) == 3
+    assert run(students, out, require_isolation="B")[0] == first and len(graded) == 6
+
+
+def test_one_file_more_does_not_end_the_marks_of_a_class(tmp_path, students, graded):
+    out, late = tmp_path / "out", tmp_path / "late.py"
+    run(students, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    late.write_text(RIGHT)
+    with pytest.raises(
+        GradeError,
+        match=r"^3 students of the last run in .*out are not among these .*: ada, ben, cleo; give another --out",
+    ):
+        run(late, out)
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} and len(graded) == 3
+    handed_in(students, dora=RIGHT)
+    assert len(run(students, out)[0]) == 4 and len(graded) == 4
+
+
+def test_the_marks_of_one_student_stay_when_a_class_comes(tmp_path, graded):
+    folder = handed_in(tmp_path / "in", ada=RIGHT)
+    run(folder, tmp_path / "out")
+    run(handed_in(folder, ben=RIGHT), tmp_path / "out")
+    assert graded == ["ada", "ben"]
+
+
+def test_a_changed_assignment_is_graded_anew_with_the_same_secret_and_another_one_is_refused(tmp_path, students):
     out, said = tmp_path / "out", []
     run(students, out)
     seed = facts(out)["seed"]
@@ -266,8 +302,12 @@ def test_a_changed_assignment_is_graded_anew_with_the_same_secret_and_another_on
     results = grade(students, dearer, out, examples=3, progress=said.append)
     assert [r["max_score"] for r in results] == [20] * 3 and facts(out)["seed"] == seed
     assert "all are graded anew: since the last run here this changed: assignment" in said
-    grade(students, Assignment.from_dict({**TOML, "assignment": {"id": "other"}}), out, examples=3)
-    assert facts(out)["seed"] != seed
+    other = Assignment.from_dict({**TOML, "assignment": {"id": "other"}})
+    with pytest.raises(GradeError, match="out holds the marks of another assignment, 01_test: give another --out"):
+        grade(students, other, out, examples=3)
+    assert (facts(out)["seed"], facts(out)["assignment"]) == (seed, "01_test")
+    grade(students, other, out, examples=3, again=True)
+    assert facts(out)["seed"] != seed and facts(out)["assignment"] == "other"
 
 
 def test_another_version_of_vidlearn_keeps_nothing(tmp_path, students, graded, monkeypatch):
@@ -284,7 +324,11 @@ def test_a_student_who_is_gone_leaves_neither_result_nor_page(tmp_path, students
     run(students, out)
     (out / "reports" / "my notes.txt").write_text("the teacher's own")
     (students / "ben.py").unlink()
-    results, _ = run(students, out)
+    with pytest.raises(
+        GradeError, match=r"^1 student of the last run in .* is not among these submissions: ben; .*--again"
+    ):
+        run(students, out)
+    results, _ = run(students, out, again=True)
     assert [r["student"] for r in results] == ["ada", "cleo"]
     assert {p.name for p in (out / "reports").iterdir()} == {
         "my notes.txt", *(f"{name}{suffix}" for name in ("ada", "cleo") for suffix in (".html", ".json", ".md"))
@@ -369,6 +413,18 @@ def test_two_graders_do_not_write_one_folder(tmp_path, students):
     grade(students, ASKED, out, examples=3, progress=meanwhile)
     assert said
     assert len(run(students, out)[0]) == 3  # and the folder is free again
+
+
+def test_the_seed_is_read_when_nobody_else_can_write_it(tmp_path, students):
+    out = tmp_path / "out"
+    with running.Keeper(out) as keeper:
+        assert keeper.seed(ASKED) is None
+        with pytest.raises(GradeError, match="another grader"):
+            run(students, out)
+    late = running.Keeper(out)  # made before a whole run of another one, and at work after it
+    run(students, out, seed=5)
+    with late as keeper:
+        assert keeper.seed(ASKED) == 5
 
 
 def test_the_secret_is_in_no_file_but_the_teachers(tmp_path, students):

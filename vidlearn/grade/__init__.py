@@ -81,14 +81,15 @@ def grade(
         run on other machines with the same vidlearn. The isolation is then looked at there; a submission that comes to
         a machine with too little of it is *not run*.
     again
-        Grade all, also what `out` holds already.
+        Grade all, also what `out` holds already, and leave out who is no longer among the submissions.
     progress
         Called with a line for each submission when it is done.
 
     Raises
     ------
     GradeError
-        If the machine gives less isolation than a class needs, or another grader is at work in `out`.
+        If the machine gives less isolation than a class needs, another grader is at work in `out`, or the last run
+        there was of another assignment or graded others, too.
     ValueError
         If the submissions or the assignment can't be read.
 
@@ -208,7 +209,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, metavar="N",
         help="the secret behind the hidden inputs (default: that of the last run in DIR, or else a new one)",
     )  # fmt: skip
-    parser.add_argument("--again", action="store_true", help="grade all anew, also what DIR holds already")
+    parser.add_argument(
+        "--again", action="store_true", help="grade all anew, and nobody else: what DIR holds is replaced"
+    )
     parser.add_argument("--quiet", action="store_true", help="no line for each submission, and no bar")
     isolation = parser.add_mutually_exclusive_group()
     isolation.add_argument(

@@ -31,7 +31,7 @@ from vidlearn.grade import report
 from vidlearn.grade.assignment import Assignment
 from vidlearn.grade.grading import BANKS, Desk, blank
 from vidlearn.grade.intake import Paper, printable
-from vidlearn.sandbox import SandboxError
+from vidlearn.sandbox import Isolation, SandboxError
 
 __all__ = [
     "Bar",
@@ -76,13 +76,13 @@ class Plan:
         """What results depend on besides the seed and the paper, in a few words."""
         return {
             "assignment": _digest([self.assignment.id, self.assignment.data]), "examples": self.examples,
-            "feedback": self.feedback, "banks": self.banks, "isolation": self.required, "vidlearn": self.version,
+            "feedback": self.feedback, "banks": self.banks, "vidlearn": self.version,
         }  # fmt: skip
 
     @cached_property
     def key(self) -> str:
         """The plan in one word."""
-        return _digest([self.settings, self.seed])
+        return _digest([self.settings, self.seed, self.required])
 
     def key_of(self, paper: Paper) -> str:
         """One paper under this plan in one word: the same word, the same result."""
@@ -255,12 +255,15 @@ class Keeper:
         self.out = Path(out) if out is not None else None
         self.before: dict[str, Any] = {}
         self._lock, self._next, self._started = -1, 0.0, time.monotonic()
+
+    def __enter__(self) -> Keeper:
+        """Take the folder, and only then look at what the last run left in it."""
         if self.out is not None:
+            self.out.mkdir(parents=True, exist_ok=True)
+            self._take()
             with contextlib.suppress(OSError, ValueError, RecursionError):
                 facts = json.loads((self.out / "run.json").read_text(encoding="utf-8"))
                 self.before = facts if isinstance(facts, dict) else {}
-
-    def __enter__(self) -> Keeper:
         return self
 
     def __exit__(self, kind: type | None, value: BaseException | None, trace: TracebackType | None) -> None:
@@ -281,13 +284,29 @@ class Keeper:
         return [name for name, value in {"seed": plan.seed, **plan.settings}.items() if last.get(name) != value]
 
     def begin(self, plan: Plan, found: Sequence[Paper], isolation: dict[str, Any] | None, again: bool) -> Papers:
-        """Take the folder, and return the papers that are to be graded; `results` holds what is known from before."""
+        """Return the papers that are to be graded; `results` holds what is known from before.
+
+        A folder with the marks of others is no place for these, unless all is graded `again`: `GradeError`.
+        """
         self.plan, self.isolation = plan, isolation
         self.found = list(found)
         self.names = report.file_names(paper.student for paper in found)
         there = self.before.get("pages")
         gone = {name for name in there if isinstance(name, str)} if isinstance(there, list) else set()
         self.gone = sorted(name for name in gone - set(self.names) if re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII))
+        last = self.before.get("assignment")
+        if isinstance(last, str) and last != plan.assignment.id and not again:
+            raise GradeError(
+                f"{self.out} holds the marks of another assignment, {printable(last)}: give another --out, or --again to "
+                "replace them"
+            )
+        if self.gone and not again:
+            count = len(self.gone)
+            raise GradeError(
+                f"{count} {'student' if count == 1 else 'students'} of the last run in {self.out} "
+                f"{'is' if count == 1 else 'are'} not among these submissions: {', '.join(self.gone[:3])}"
+                f"{' …' if count > 3 else ''}; give another --out, or --again to leave them out"
+            )
         # written first with nobody graded, and completed as marks come in: a run cut short says so itself
         self.results = [
             self._with_facts(blank(p, plan.assignment, "not run", report.LATER, isolation), p) for p in found
@@ -295,8 +314,6 @@ class Keeper:
         todo = list(enumerate(found))
         if self.out is None:
             return todo
-        self.out.mkdir(parents=True, exist_ok=True)
-        self._take()
         for part in [one for room in (".", "reports", "kept") for one in (self.out / room).glob(".*.part")]:
             part.unlink(missing_ok=True)  # half a file of a run that was killed as it wrote
         for one in (self.out / "kept").glob("*.json") if again else ():
@@ -350,6 +367,7 @@ class Keeper:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            os.close(self._lock)
             raise GradeError(f"another grader is at work in {self.out}: wait for it, or give another --out") from None
         except OSError:
             pass  # a file system without locks
@@ -363,8 +381,10 @@ class Keeper:
             kept = json.loads((self.out / "kept" / f"{self.plan.key_of(paper)}.json").read_text(encoding="utf-8"))
             asked = [question.operation.name for question in self.plan.assignment.questions]
             whole = kept["score"] is not None and [entry["operation"] for entry in kept["questions"]] == asked
-            return kept if whole and kept["student"] == paper.student else None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            held = Isolation(kept["isolation"]["missing"])  # as much as is required now
+            enough = self.plan.required is None or not held.lacks(self.plan.required)
+            return kept if whole and enough and kept["student"] == paper.student else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
     def _with_facts(self, result: dict[str, Any], paper: Paper) -> dict[str, Any]:
