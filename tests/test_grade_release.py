@@ -24,8 +24,10 @@ from vidlearn.cli import main as cli
 from vidlearn.grade import SAMPLES, Assignment, grade, grading
 from vidlearn.grade.bundle import _handed_in, autograder, grade_here
 from vidlearn.grade.intake import Paper, one_paper
-from vidlearn.grade.release import release, student_files
+from vidlearn.grade.release import _Laws, release, student_files
+from vidlearn.judge import Bank
 from vidlearn.sandbox import LAYERS
+from vidlearn.spec import Law
 
 ROOT = Path(__file__).parents[1]
 EXERCISES = sorted((ROOT / "exercises").glob("*.toml"))
@@ -192,6 +194,64 @@ def test_a_law_that_works_the_answer_out_is_left_out_and_the_files_say_how_many(
     assert questions["receptive_field"]["laws_left_out"] == 1
     assert not any("by_brute_force" in text for text in code_of(folder).values())
     assert "It looks at 3 more laws." in (folder / "README.md").read_text()
+
+
+GIVEN_AWAY = {
+    "flow.classify_structure": "it says corner exactly where both conditions for solving hold",
+    "layers.conv1d_backward": "db is the sum of dy over the batch and all places",
+    "layers.batch_norm_train": "it returns the mean and the variance of the batch",
+    "layers.batch_norm_train_backward": "beta's gradient is the sum of the answer's",
+    "layers.linear_backward": "the bias takes the sum of all rows' gradients",
+}
+
+
+def taken(name):
+    """The laws of an operation that students get, and those that they don't."""
+    asked = Assignment.from_dict({"question": [{"operation": name}]})
+    (question,), laws = asked.questions, _Laws(asked)
+    kept, left = [], []
+    for law, inputs in Bank.draw(question.operation, 0).laws:
+        (kept if laws.take(question, law, inputs) else left).append(law.statement)
+    return kept, left
+
+
+@pytest.mark.parametrize("name", GIVEN_AWAY)
+def test_a_law_that_says_one_output_of_several_or_where_a_label_stands_is_left_out(name):
+    kept, left = taken(name)
+    assert GIVEN_AWAY[name] in left and kept
+
+
+@pytest.mark.parametrize("name", ["flow.gaussian_pyramid", "slowfast.sample_pathways", "flow.spatiotemporal_gradients"])
+def test_a_law_that_says_an_output_is_the_input_gives_nothing_away(name):
+    kept, left = taken(name)
+    assert not left and len(kept) > 2
+
+
+ITS_HELPER = """
+import numpy as np
+
+def by_hand(Ix, Iy, It):
+    squared = Ix**2 + Iy**2
+    scale = -It / np.where(squared > 0, squared, 1)
+    return np.stack([scale * Ix, scale * Iy], axis=-1)
+
+def time_turns_it(f, Ix, Iy, It):
+    return f(Ix, Iy, -It), 0 * by_hand(Ix, Iy, It) - f(Ix, Iy, It)
+"""
+
+
+@pytest.mark.parametrize("helper", ["is the answer", "is something else"])
+def test_a_law_is_left_out_if_a_function_that_it_uses_is_an_answer(helper, tmp_path, monkeypatch):
+    name = f"laws_that_use_what_{helper.replace(' ', '_')}"
+    (tmp_path / f"{name}.py").write_text(
+        ITS_HELPER.replace("scale * Ix,", "Ix," if "else" in helper else "scale * Ix,")
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    law = Law("time turns it", importlib.import_module(name).time_turns_it)
+    asked = Assignment.from_dict({"question": [{"operation": "flow.normal_flow"}]})
+    (question,) = asked.questions
+    inputs = [case.inputs for cases in Bank.draw(question.operation, 0).families.values() for case in cases[-2:]]
+    assert _Laws(asked).take(question, law, inputs) == ("else" in helper)
 
 
 @pytest.mark.parametrize("file", EXERCISES, ids=lambda file: file.stem)

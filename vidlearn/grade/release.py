@@ -16,8 +16,10 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -378,24 +380,55 @@ def _source(module: ModuleType, names: set[str]) -> str:
 
 
 def _gives_the_answer(question: Question, law: Law, inputs: list[dict[str, Any]]) -> bool:
-    """Whether a law works the answer out by itself: its other side is the answer, although `f` answered zeros."""
+    """Whether a law works the answer out by itself: its other side is the answer, although `f` answered zeros.
+
+    So it is with one output of several, with some of them together, and with where the answer is a certain label.
+    """
     runner = Runner(question.operation.reference, question.operation.signature)
 
     def zeros(*args: Any, **kwargs: Any) -> Any:
         right = runner.as_function(*args, **kwargs)
-        return tuple(map(np.zeros_like, right)) if isinstance(right, tuple) else np.zeros_like(right)
+        return type(right)(map(np.zeros_like, right)) if isinstance(right, tuple | list) else np.zeros_like(right)
 
-    given = 0
+    several = question.operation.signature.returns_tuple or question.operation.signature.returns_list
+    could, given, labels = Counter[str](), Counter[str](), []
     for one in inputs:
+        right = list(runner({name: value for name, value in one.items() if name not in law.draws}).answers)
+        if several:  # an output that is an input is no secret
+            known = [any(np.array_equal(r, value) for value in one.values()) for r in right]
+            right = [np.zeros_like(r) if k else r for r, k in zip(right, known, strict=True)]
+        secrets = {name: part for name, part in _together(right) if np.any(part)}
+        could.update(secrets.keys() if several else ["0 to 1"])
         try:
             said = _said(law, zeros, one)
         except Exception:  # zeros are not always an answer that a law can be stated for
             continue
-        right = runner({name: value for name, value in one.items() if name not in law.draws}).answers
-        if isinstance(said, tuple) and len(right) == 1 and np.any(right[0]):
+        if isinstance(said, tuple):
             other = np.asarray(said[1])
-            given += other.shape == right[0].shape and bool(np.allclose(other, right[0]))
-    return 2 * given >= len(inputs)
+            given.update(n for n, part in secrets.items() if part.shape == other.shape and np.allclose(other, part))
+            labels += [(other.ravel(), r.ravel()) for r in right if other.dtype == bool and other.shape == r.shape]
+    return any(2 * given[name] >= could[name] for name in given) or _tells_a_label(labels)
+
+
+def _together(outputs: list[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """By name each output, and neighbors stacked or strung together."""
+    for start, end in combinations(range(len(outputs) + 1), 2):
+        part, name = outputs[start:end], f"{start} to {end}"
+        if len(part) == 1:
+            yield name, part[0]
+            continue
+        yield name + ", a row", np.concatenate([one.ravel() for one in part])
+        if len({one.shape for one in part}) == 1:
+            yield from ((f"{name}, axis {axis}", np.stack(part, axis)) for axis in (0, -1))
+
+
+def _tells_a_label(pairs: list[tuple[np.ndarray, np.ndarray]]) -> bool:
+    """Whether yes and no, over all inputs, say where the answer has one of its values and where not."""
+    if not pairs:
+        return False
+    said, answer = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    mixed = 0 < np.count_nonzero(said) < said.size
+    return bool(mixed) and any(np.array_equal(said, answer == value) for value in np.unique(answer))
 
 
 def _is_an_answer(function: Callable[..., Any], question: Question) -> bool:
