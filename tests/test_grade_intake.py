@@ -536,6 +536,24 @@ def test_a_student_s_archive_keeps_no_more_than_the_others(tmp_path, monkeypatch
     assert "more than 4 MiB together" in found["ada"].problem and found["bob"].source == SOURCE
 
 
+def test_a_student_s_archive_is_inflated_no_further_than_a_class_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(intaking, "MAX_KEPT", 4 << 20)
+    bomb = gzip.compress(as_tar({"answer.py": SOURCE, "bomb.bin": bytes(9 << 20), "late.py": b""}))
+    ada = take(lay(tmp_path, {"ada.tgz": bomb}))["ada"]
+    assert ada.source == SOURCE and "it inflates to more than 4 MiB" in ada.notes[0]
+
+
+def test_a_bomb_in_a_header_or_behind_the_end_is_cut_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(intaking, "MAX_KEPT", 4 << 20)
+    monkeypatch.setattr(intaking, "MAX_NESTED", 1 << 20)
+    header = tarred([member("answer.py"), member("x", bytes(2 << 20), type=tarfile.XHDTYPE), member("late.py")])
+    lay(tmp_path, {"ada.tgz": gzip.compress(header)})
+    lay(tmp_path, {"ben.tgz": gzip.compress(as_tar({"answer.py": SOURCE}) + bytes(9 << 20))})
+    found = take(tmp_path)
+    assert found["ada"].source == found["ben"].source == SOURCE
+    assert "header is larger" in found["ada"].notes[0] and "more than 4 MiB" in found["ben"].notes[0]
+
+
 def test_damage_behind_a_compressed_tar_s_end_is_said(tmp_path):
     raw = bytearray(gzip.compress(as_tar({"anna.py": SOURCE})))
     raw[-6] ^= 0xFF  # in the checksum

@@ -327,6 +327,8 @@ class _Stream:
         return int(self.file.seek(to))
 
     def read(self, size: int) -> bytes:
+        if size > MAX_NESTED + tarfile.BLOCKSIZE:
+            raise ValueError("an entry's header is larger than any file may be")
         self.last = self.file.read(size)
         self.seek(self.tell())
         return self.last
