@@ -4,12 +4,14 @@ import csv
 import io
 import json
 import sqlite3
+import zipfile
 
 import pytest
 
 from vidlearn.cli import main
 from vidlearn.grade.exports import fill_canvas, fill_moodle, gradescope, plain_csv, read_results
 from vidlearn.grade.gradebook import Gradebook
+from vidlearn.grade.intake import papers
 
 
 def result(student, score=4.5, most=5.0, status="partly", **more):
@@ -74,17 +76,70 @@ def test_an_id_counts_before_a_login_and_a_login_before_a_name():
 
 
 def test_the_course_systems_id_counts_and_a_shown_name_is_no_id():
-    assert b'hi""",4.50' in fill_canvas([result("ferroana", student_id="1001")], CANVAS, "Exercise 01").data
-    assert b'hi""",4.50' in fill_canvas([result("1002", student_id="1001")], CANVAS, "Exercise 01").data
-    assert b'hi""",4.50' in fill_canvas([result("bea", student_id="ana@x.edu")], CANVAS, "Exercise 01").data
-    assert fill_canvas([result("bea", student_id="99")], CANVAS, "Exercise 01").data == CANVAS
-    assert b'hi""",4.50' in fill_canvas([result("Ana Ferro", student_id="99")], CANVAS, "Exercise 01").data
+    def fills(student, number, submission):
+        return (
+            b'hi""",4.50'
+            in fill_canvas([result(student, student_id=number, submission=submission)], CANVAS, "Exercise 01").data
+        )
+
+    assert fills("ferroana", "1001", "ferroana_1001_555_hw.ipynb")
+    assert fills("1002", "1001", "1002_1001_555_hw.ipynb")
+    assert fills("x_1002_5_y", "s-1", "submission_5/hw.ipynb"), "a name that imitates a file's is only a name"
+    assert fills("bea", "ana@x.edu", "submission_5/hw.ipynb") and fills("bea", "s-1", "submission_5/hw.ipynb")
+    assert not fills("bea", "99", "bea_99_555_hw.ipynb")
+    assert fills("Ana Ferro", "99", "Ana Ferro_99_assignsubmission_file_/hw.ipynb")
+    assert fills("1001", "1001", "1001/01/hw.ipynb") and fills("s-1", "s-1", "s-1/01/hw.ipynb")
 
 
-def test_an_id_of_another_system_that_is_someone_elses_here_marks_nobody():
-    filled = fill_canvas([result("Bea Zorn", student_id="1001")], CANVAS, "Exercise 01")
+def test_an_id_of_the_university_that_is_someone_elses_here_marks_nobody():
+    filled = fill_canvas([result("Bea Zorn", student_id="s-1", submission="submission_5/hw.py")], CANVAS, "Exercise 01")
     assert filled.data == CANVAS
     assert filled.unmatched == ["Bea Zorn: several students of the gradebook fit"]
+
+
+CANVAS_31 = b"Student,ID,SIS User ID,Integration ID,SIS Login ID,Section,E (1)\n"
+MOODLE_31 = b'Identifier,"ID number","Full name","Email address",Grade\n'
+
+
+@pytest.mark.parametrize(
+    ("fill", "header", "rows"),
+    [
+        (fill_canvas, CANVAS_31, {"Canvas": b"R,31,7,7,r,A,\n", "": b"R,7,31,7,r,A,\n", "other": b"R,7,7,31,r,A,\n",
+                                  "login": b"R,7,7,7,31,A,\n"}),
+        (fill_moodle, MOODLE_31, {"Moodle": b"Participant 31,7,R,r,\n", "": b"Participant 7,31,R,r,\n",
+                                  "login": b"Participant 7,7,R,31,\n"}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("place", "issuer"),
+    [
+        ("doejane_31_555_hw.py", ("Canvas",)),
+        ("doejane_LATE_31_555_hw.zip/hw.py", ("Canvas",)),
+        ("Jane Doe_31_assignsubmission_file_/hw.py", ("Moodle",)),
+        ("submission_5/hw.py", ("", "other", "login")),
+        ("doejane_30_31_hw.py", ()),
+        ("x", ()),
+    ],
+)
+def test_a_number_counts_in_the_columns_of_who_gave_it_and_nowhere_else(fill, header, rows, place, issuer):
+    for kind, row in rows.items():
+        filled = fill([result("doejane", student_id="31", submission=place)], header + row)
+        if kind in issuer:
+            assert (filled.written, filled.unmatched) == (1, [])
+        else:
+            assert (filled.data, filled.unmatched) == (header + row, ["doejane: no student of the gradebook fit"])
+
+
+def test_what_is_read_from_a_download_says_where_it_is_from(tmp_path):
+    with zipfile.ZipFile(tmp_path / "doejane_31_555_hw.zip", "w") as archive:
+        archive.writestr("hw.py", "x = 1")
+    (tmp_path / "roerick_32_556_hw.py").write_text("x = 1")
+    found, _ = papers(tmp_path, "hw")
+    results = [result(p.student, submission=p.submission, **p.facts()) for p in found]
+    book = CANVAS_31 + b"A,31,,,,S,\nB,32,,,,S,\nC,,31,,,S,\nD,,32,,,S,\n"
+    assert fill_canvas(results, book).data == book.replace(b"31,,,,S,", b"31,,,,S,4.50").replace(
+        b"32,,,,S,", b"32,,,,S,4.50"
+    )
 
 
 def test_two_submissions_for_one_student_write_nothing():

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidlearn.grade.intake import printable
+from vidlearn.grade.intake import _CANVAS, _GRADESCOPE, _MOODLE, printable
 
 __all__ = ["Filled", "add_arguments", "fill_canvas", "fill_moodle", "gradescope", "main", "plain_csv", "read_results"]
 
@@ -235,8 +235,6 @@ def _sheet(raw: bytes, recognized: Callable[[list[str]], bool], expected: str) -
             text = raw.decode(code)
         except UnicodeDecodeError:
             continue
-        if text.encode(code) != raw:
-            continue
         for delimiter in ",;\t":
             rows = _rows(text, delimiter)
             if rows and recognized([cell.value.strip() for cell in rows[0]]):
@@ -277,6 +275,7 @@ def _rows(text: str, delimiter: str) -> list[list[_Cell]]:
     return rows
 
 
+_CANVAS_IDS = ("id", "sis user id", "integration id")
 _CANVAS_TOTAL = re.compile(r"(current|unposted|final|override)\b.*\b(score|points|grade|status)$", re.IGNORECASE)
 
 
@@ -288,7 +287,7 @@ def fill_canvas(results: Iterable[dict[str, Any]], gradebook: bytes, column: str
     results
         What `vidlearn.grade.grade` returns. A submission belongs to the student whose ``ID`` or ``SIS User ID``, else
         ``SIS Login ID``, else name is its ``student`` (or its ``student_id``, ``login``, ``name``). The names of files
-        in Canvas's own download hold the ``ID``.
+        in Canvas's own download hold the ``ID``, and mean nothing else; a number of Moodle's means nobody here.
     gradebook
         The exported file's bytes.
     column
@@ -328,7 +327,7 @@ def fill_canvas(results: Iterable[dict[str, Any]], gradebook: bytes, column: str
                 raise ValueError(f"column: {header[target]!r} is read only in Canvas")
         elif any(sheet.value(row, low.index(name)) for name in ("id", "sis user id", "sis login id") if name in low):
             students.append(row)
-    ids = [low.index(name) for name in ("id", "sis user id", "integration id") if name in low]
+    ids = [(low.index(name), "Canvas" if name == "id" else "") for name in _CANVAS_IDS if name in low]
     logins = [low.index("sis login id")] if "sis login id" in low else []
     names = [[low.index("student")]] if "student" in low else []
     if "lastname" in low and "firstname" in low:
@@ -338,13 +337,14 @@ def fill_canvas(results: Iterable[dict[str, Any]], gradebook: bytes, column: str
     def held(row: list[_Cell]) -> str:
         return "is excused in Canvas" if sheet.value(row, target).lower() == "ex" else ""
 
-    claims = [_claims(result, _canvas_id) for result in results]
+    claims = [_claims(result, "Canvas", _canvas_id) for result in results]
     return _fill(results, claims, sheet, students, keys, target, lambda row: possible, held)
 
 
 #: headers of Moodle's files; the worksheet's are translated
-_MOODLE = {
-    "id": ("identifier", "identifiant", "id", "id number", "id-nummer", "numéro d'identification"),
+_COLUMNS = {
+    "id": ("identifier", "identifiant", "id"),
+    "number": ("id number", "id-nummer", "numéro d'identification"),
     "login": ("email address", "username", "e-mail-adresse", "anmeldename", "adresse de courriel", "nom d'utilisateur"),
     "name": ("full name", "vollständiger name", "nom complet"),
     "first": ("first name", "vorname", "prénom"),
@@ -382,30 +382,31 @@ def fill_moodle(results: Iterable[dict[str, Any]], gradebook: bytes, column: str
     """
 
     def found(header: list[str], what: str) -> list[int]:
-        return [i for i, name in enumerate(header) if name.lower().replace("\u2019", "'") in _MOODLE[what]]
+        return [i for i, name in enumerate(header) if name.lower().replace("\u2019", "'") in _COLUMNS[what]]
 
     results = list(results)
 
     def recognized(header: list[str]) -> bool:
-        return len(header) > 1 and any(found(header, what) for what in ("id", "login", "name"))
+        return len(header) > 1 and any(found(header, what) for what in ("id", "number", "login", "name"))
 
     sheet = _sheet(
         gradebook, recognized, "Moodle's grading worksheet (Identifier, Full name, Grade …) or exported gradebook"
     )
     header = [cell.value.strip() for cell in sheet.rows[0]]
-    known = {i for what in _MOODLE if what != "grade" for i in found(header, what)}
+    known = {i for what in _COLUMNS if what != "grade" for i in found(header, what)}
     grade = found(header, "grade")
     target = _column(header, [i for i in range(len(header)) if i not in known], column, lambda i: i in grade)
     pairs = [[i, j] for i in found(header, "first")[:1] for j in found(header, "last")[:1]]
     names = [[i] for i in found(header, "name")] + pairs
     students = sheet.rows[1:]
-    keys = [_keys(sheet, row, found(header, "id"), found(header, "login"), names, numbered=True) for row in students]
+    ids = [(i, "Moodle") for i in found(header, "id")] + [(i, "") for i in found(header, "number")]
+    keys = [_keys(sheet, row, ids, found(header, "login"), names) for row in students]
     most, changeable = (next(iter(found(header, what)), None) for what in ("most", "changeable"))
 
     def held(row: list[_Cell]) -> str:
         return "has a grade that Moodle does not let change" if sheet.value(row, changeable).lower() == "no" else ""
 
-    claims = [_claims(result, _moodle_id) for result in results]
+    claims = [_claims(result, "Moodle", _moodle_id) for result in results]
     return _fill(results, claims, sheet, students, keys, target, lambda row: sheet.value(row, most), held)
 
 
@@ -423,36 +424,51 @@ def _column(header: list[str], open_: list[int], wanted: str | None, usual: Call
     raise ValueError(f"column: {asked}; the file has {listed}")
 
 
-_Keys = tuple[set[str], set[str], set[str]]
+_Id = tuple[str, str]  # whose id it is, a course system's own or (an empty string) the university's; and the id
+_Keys = tuple[set[_Id], set[str], set[str]]
 
 
 def _keys(
-    sheet: _Sheet, row: list[_Cell], ids: list[int], logins: list[int], names: list[list[int]], numbered: bool = False
+    sheet: _Sheet, row: list[_Cell], ids: list[tuple[int, str]], logins: list[int], names: list[list[int]]
 ) -> _Keys:
     """What a row's student goes by: ids, logins, names."""
-    own = {sheet.value(row, i) for i in ids}
-    if numbered:  # "Participant 31", in any language
-        own |= {match[1] for match in (re.fullmatch(r"\D+ (\d+)", value) for value in own) if match}
+    own = {(system, sheet.value(row, i)) for i, system in ids}
+    for system, value in list(own):  # "Participant 31", in any language
+        if system == "Moodle" and (match := re.fullmatch(r"\D+ (\d+)", value)):
+            own.add((system, match[1]))
     return (
-        own - {""},
+        {(system, value) for system, value in own if value},
         {sheet.value(row, i).casefold() for i in logins} - {""},
         {_name(" ".join(sheet.value(row, i) for i in columns)) for columns in names} - {""},
     )
 
 
-def _claims(result: dict[str, Any], download: Callable[[str], tuple[str, str]]) -> _Keys:
-    """What a submission's student may go by.
+def _claims(result: dict[str, Any], system: str, download: Callable[[str], tuple[str, str]]) -> _Keys:
+    """What a submission's student may go by, in a file of this system.
 
     Where a course system gave an id, ``student`` is a name that it shows, and perhaps the student's own choice: no id.
     """
     student, known = str(result["student"]).strip(), str(result.get("student_id") or "").strip()
     number, name = ("", "") if known else download(student)
     own = known or student
+    issuer = _issuer(result, known) if known and known != student else None
+    meant = ("Canvas", "Moodle", "") if issuer is None else (issuer,)  # what a teacher calls them may be any id
+    logins = (own if "" in meant else "", result.get("login"), result.get("email"))
     return (
-        {own, number} - {""},
-        {str(text or "").casefold() for text in (own, result.get("login"), result.get("email"))} - {""},
+        {(one, own) for one in meant if own} | ({(system, number)} if number else set()),
+        {str(text or "").casefold() for text in logins} - {""},
         {_name(str(text or "")) for text in (student, name, result.get("name"))} - {""},
     )
+
+
+def _issuer(result: dict[str, Any], known: str) -> str:
+    """Whose id it is, as the place of the submission in a download tells; the university's if Gradescope passes it on."""
+    place = str(result.get("submission", "")).split("/")[0]
+    for system, layout in (("Moodle", _MOODLE), ("Canvas", _CANVAS)):
+        match = layout.fullmatch(place)
+        if match and known in (match["id"], match.groupdict().get("anon")):
+            return system
+    return "" if _GRADESCOPE.fullmatch(place) else "nobody knows"
 
 
 def _canvas_id(student: str) -> tuple[str, str]:

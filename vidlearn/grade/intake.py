@@ -699,7 +699,10 @@ def _take(attempt: _Attempt, assignment_id: str) -> Paper:
             except _DAMAGED as error:
                 why = f"{entry.name} cannot be read as an archive: {error}"
                 return problem(problem=why, status="unreadable", notes=tuple(notes))
-            opened += [replace(one, parts=(*entry.parts, *one.parts)) for one in inside]
+            origin = entry.origin and entry.origin + "/"
+            opened += [
+                replace(one, parts=(*entry.parts, *one.parts), origin=origin and origin + one.name) for one in inside
+            ]
             notes += [f"{entry.name}: {rest}"] if rest else []
         else:
             opened.append(entry)
