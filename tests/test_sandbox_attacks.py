@@ -27,7 +27,7 @@ import vidlearn
 from vidlearn.grade import Assignment
 from vidlearn.grade.grading import Desk
 from vidlearn.grade.intake import Paper, papers
-from vidlearn.sandbox import LAYERS
+from vidlearn.sandbox import LAYERS, Worker
 
 RIGHT = """
 import numpy as np
@@ -109,9 +109,18 @@ def _site(level, folder):
         missing = desk.isolation["missing"]
         lacks = "; ".join(f"{name}: {why}" for name, why in missing.items()) if desk.isolation["level"] > level else ""
         port = server.getsockname()[1]
-        yield SimpleNamespace(
-            level=level, lacks=lacks, desk=desk, folder=folder, secret=secret, token=token, callers=callers, port=port
-        )
+        said, take = [], Worker.take_output
+
+        def heard(worker):  # also what no report shows
+            said.append(take(worker))
+            return said[-1]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Worker, "take_output", heard)
+            yield SimpleNamespace(
+                level=level, lacks=lacks, desk=desk, folder=folder, secret=secret, token=token, callers=callers, port=port,
+                said=said,
+            )  # fmt: skip
         with contextlib.suppress(OSError):
             server.shutdown(socket.SHUT_RDWR)
         listener.join(2)
@@ -168,6 +177,7 @@ def test_an_attack_earns_nothing_and_stays_inside(site_at, level, attack, tmp_pa
     beside = sorted(os.listdir(tmp_path))
     assert handed_in
     for paper in handed_in:
+        site.said.clear()
         _contained(site, attack, paper, site.desk.grade(paper))
     assert sorted(os.listdir(tmp_path)) == beside
     if site.level == "C":
@@ -191,11 +201,11 @@ def _contained(site, attack, paper, result):
     assert question["status"] in status, question
     assert (result["score"] is None) == (question["status"] == "not run")
     assert not any("grader error" in finding["text"] for finding in question["findings"]), question
-    assert len(question["output"]) < 70_000
+    assert all(len(text) < 70_000 for text in site.said)
     assert all(c.isprintable() for c in result["student"] + result["submission"])
     if site.level != "C":
-        assert "ESCAPED" not in question["output"], question["output"][:500]
-        assert site.token not in str(result)
+        assert not any("ESCAPED" in text for text in site.said), site.said
+        assert site.token not in str((result, site.said))
 
 
 def test_every_class_of_attack_is_tried_by_three_or_more():
@@ -228,8 +238,9 @@ def test_the_attacks_are_real_without_isolation_they_do_get_out(site_at, name):
     attack = next(a for _, a in (param.values for param in ATTACKS) if a["name"] == name)
     if not Path("/proc").exists() and "environment" in name:
         pytest.skip("not run, because this system has no /proc")
+    site.said.clear()
     question = _grade(site, _hostile(site, attack["code"]))["questions"][0]
-    assert "ESCAPED" in question["output"] and question["score"] == 0
+    assert any("ESCAPED" in text for text in site.said) and question["score"] == 0
 
 
 @pytest.mark.parametrize("level", ["A", "B"])
