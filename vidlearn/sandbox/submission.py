@@ -25,7 +25,9 @@ from typing import Any
 __all__ = ["Submission", "Unreadable"]
 
 # a line of IPython's own with what a backslash continues, or `name = !command`; a name with question marks
-_MAGIC = re.compile(r"^([ \t]*)(?:(?P<name>[\w,][\w, \t]*=[ \t]*)?[%!?](?:[^\n]*\\\n)*[^\n]*|\w[\w.]*\?{1,2}[ \t]*)$", re.M)
+_MAGIC = re.compile(
+    r"^([ \t]*)(?:(?P<name>[\w,][\w, \t]*=[ \t]*)?[%!?](?:[^\n]*\\\n)*[^\n]*|\w[\w.]*\?{1,2}[ \t]*)$", re.M
+)
 _PERCENT = re.compile(r"^# %%.*$", re.M)
 _NOT_PYTHON = {
     "!", "HTML", "R", "bash", "cmd", "cython", "file", "html", "javascript", "js", "julia", "latex", "markdown", "octave",
