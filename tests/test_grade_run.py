@@ -390,6 +390,27 @@ def test_a_damaged_file_is_graded_again_and_never_believed(tmp_path, students, g
     assert [r["score"] for r in run(students, out)[0]] == [r["score"] for r in first]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"score": None},
+        {"questions": []},
+        {"questions": [{"operation": "flow.warp", "score": 10.0, "max_score": 10}]},
+        {"student": "ben"},
+    ],
+    ids=["no score", "no question", "another question", "another student"],
+)
+def test_a_kept_mark_that_is_not_whole_or_not_of_this_student_is_made_again(tmp_path, students, graded, change):
+    out = tmp_path / "out"
+    first, _ = run(students, out)
+    for one in (out / "kept").iterdir():
+        kept = json.loads(one.read_text())
+        if kept["student"] == "ada":
+            one.write_text(json.dumps({**kept, **change}))
+    graded.clear()
+    assert run(students, out)[0] == first and graded == ["ada"]
+
+
 def test_half_written_files_of_a_killed_run_are_taken_away(tmp_path, students):
     out = tmp_path / "out"
     run(students, out)
@@ -485,7 +506,7 @@ def test_a_grader_elsewhere_cannot_be_read_by_its_neighbours(students):
 
 
 def test_where_a_process_isolates_less_than_is_required_a_submission_is_not_run_with_the_reason(students, monkeypatch):
-    monkeypatch.setattr("vidlearn.grade.grading.Sandbox", lambda packages, layers: Sandbox(packages, ("limits",)))
+    limits_only(monkeypatch)
     with ThreadPoolExecutor(1) as threads:
         results, _ = run(students, executor=threads, seed=5)
         for result in results:
@@ -493,6 +514,31 @@ def test_where_a_process_isolates_less_than_is_required_a_submission_is_not_run_
             assert "isolation level B is required" in result["questions"][0]["findings"][0]["text"]
             assert "seccomp" in result["questions"][0]["findings"][0]["text"]
         assert run(students, executor=threads, **EXECUTOR)[0][0]["isolation"]["level"] == "C"
+
+
+def limits_only(monkeypatch):
+    monkeypatch.setattr("vidlearn.grade.grading.Sandbox", lambda packages, layers: Sandbox(packages, ("limits",)))
+
+
+def test_what_is_required_is_asked_of_each_worker_and_not_only_of_the_one_that_was_looked_at(students, monkeypatch):
+    limits_only(monkeypatch)
+    monkeypatch.setattr(Desk, "isolation", {"level": "A", "enforced": [], "missing": {}})
+    for result in run(students, seed=5)[0]:
+        assert result["score"] is None
+        assert "isolation level B is required" in result["questions"][0]["findings"][0]["text"]
+
+
+def test_a_sandbox_that_is_started_again_requires_what_the_last_one_did(monkeypatch):
+    limits_only(monkeypatch)
+    with Desk(ASKED, seed=5, examples=2, feedback=False) as desk:
+        paper = Paper("ada", "ada.py", RIGHT.encode(), ".py")
+        assert desk.grade(paper)["status"] == "correct"
+        desk.sandbox.require = "B"
+        desk.sandbox._process.kill()
+        desk.sandbox._process.wait()
+        result = desk.grade(paper)
+    assert result["score"] is None
+    assert "isolation level B is required" in result["questions"][0]["findings"][0]["text"]
 
 
 def test_another_version_elsewhere_does_not_grade():
