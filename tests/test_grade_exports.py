@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import sqlite3
 import zipfile
 
@@ -12,6 +13,7 @@ from vidlearn.cli import main
 from vidlearn.grade.exports import fill_canvas, fill_moodle, gradescope, plain_csv, read_results
 from vidlearn.grade.gradebook import Gradebook
 from vidlearn.grade.intake import papers
+from vidlearn.grade.nbgrader import gradebook_csv
 
 
 def result(student, score=4.5, most=5.0, status="partly", **more):
@@ -259,6 +261,26 @@ def test_no_name_is_a_formula_in_the_plain_table(name):
     assert rows[1][0].startswith("'") or not rows[1][0].lstrip().startswith(("=", "+", "-", "@", "＝"))
     assert rows[1][0].startswith(("'", "\ufffd")) and len(rows) == 2
     assert rows[1][3] == "-1.5", "a number stays a number"
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+@pytest.mark.parametrize(
+    "name", ["a;=1+1", "a\t=1+1", 'a"; "=1+1', "a;;+1;-1", "a; ＝1+1", ";=1", "a;@x;b", "Doe, b;=1"]
+)
+def test_no_name_becomes_a_formula_where_another_character_separates_cells(name, delimiter):
+    for text in (plain_csv([result("ana"), result(name)]), gradebook_csv([result(name)], name)):
+        rows = [
+            *csv.reader(io.StringIO(text), delimiter=delimiter),
+            *(line.split(delimiter) for line in text.splitlines()),
+        ]
+        assert not any(re.match(r"[\"' \ufffd]*[=+@＝-]", cell) for row in rows for cell in row if cell[:1] != "'")
+
+
+def test_a_cell_that_holds_a_separator_of_any_country_is_quoted_and_read_as_it_was():
+    names = ["a;b", "a,b", "a|b", 'a"b', "a b"]
+    text = plain_csv([result(name) for name in names])
+    assert [row["student"] for row in csv.DictReader(io.StringIO(text))] == names
+    assert [line[0] for line in text.splitlines()[1:]] == ['"', '"', '"', '"', "a"]
 
 
 def test_the_plain_table_leaves_out_marks_that_do_not_exist():

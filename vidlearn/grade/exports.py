@@ -7,8 +7,6 @@ A student who can't be told from another is listed, never guessed.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import math
 import os
@@ -159,19 +157,30 @@ def plain_csv(results: Iterable[dict[str, Any]]) -> str:
     """
     results = list(results)
     operations = list(dict.fromkeys(q["operation"] for result in results for q in result["questions"]))
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["student", "submission", "status", "score", "max_score", *map(_harmless, operations)])
+    rows = [["student", "submission", "status", "score", "max_score", *map(_harmless, operations)]]
     for result in results:
         scores = {question["operation"]: question["score"] for question in result["questions"]}
         texts = [_harmless(result[name]) for name in ("student", "submission", "status")]
         numbers = [result["score"], result["max_score"], *(scores.get(name) for name in operations)]
-        writer.writerow(texts + ["" if number is None else f"{number:.12g}" for number in numbers])
-    return file.getvalue()
+        rows.append(texts + ["" if number is None else f"{number:.12g}" for number in numbers])
+    return _table(rows)
+
+
+def _table(rows: Iterable[Iterable[str]]) -> str:
+    """Lines of comma-separated cells; one that holds what separates cells in another country too stands in quotes."""
+
+    def quoted(cell: str) -> str:
+        return '"' + cell.replace('"', '""') + '"' if re.search(r'[,;|"\t\r\n]', cell) else cell
+
+    return "".join(",".join(map(quoted, row)) + "\n" for row in rows)
 
 
 def _harmless(text: str) -> str:
-    text = printable(str(text))
+    """Text without a formula in it, also where a spreadsheet cuts it into cells at a semicolon."""
+    return ";".join(map(_no_formula, printable(str(text)).split(";")))
+
+
+def _no_formula(text: str) -> str:
     # some programs skip white space, and take the wide forms of East Asian keyboards too
     first = unicodedata.normalize("NFKC", text).lstrip(" \ufffd\u200b\ufeff'\"")[:1]
     return "'" + text if first and first in "=+-@|%" else text

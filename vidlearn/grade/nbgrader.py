@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
-import csv
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +17,7 @@ from typing import Any
 
 from vidlearn.grade import report
 from vidlearn.grade.assignment import Assignment, Question
-from vidlearn.grade.exports import _harmless
+from vidlearn.grade.exports import _harmless, _table
 from vidlearn.grade.intake import printable
 from vidlearn.sandbox.submission import _without_magics
 
@@ -477,20 +475,18 @@ def gradebook_csv(results: Iterable[dict[str, Any]], assignment: str) -> str:
     >>> print(gradebook_csv(results, "hw").splitlines()[1])
     hw,,,ada,,,,2.0,0.0,2.0,3.0
     """
-    file = io.StringIO()
-    writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
+    rows = [dict(zip(COLUMNS, COLUMNS, strict=True))]
     for result in results:
-        row: dict[str, Any] = {
+        row = {
             "assignment": _harmless(assignment),
             "student_id": _harmless(result.get("student_id") or result["student"]),
-            "max_score": float(result["max_score"]),
+            "max_score": str(float(result["max_score"])),
         }
         if result["score"] is not None:
-            score = float(result["score"])
-            row |= {"raw_score": score, "late_submission_penalty": 0.0, "score": score}
-        writer.writerow(row)
-    return file.getvalue()
+            score = str(float(result["score"]))
+            row |= {"raw_score": score, "late_submission_penalty": "0.0", "score": score}
+        rows.append(row)
+    return _table([row.get(name, "") for name in COLUMNS] for row in rows)
 
 
 def feedback(
