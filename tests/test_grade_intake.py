@@ -563,14 +563,24 @@ def test_damage_behind_a_compressed_tar_s_end_is_said(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [".zip", ".tar.gz"])
-def test_an_archive_of_one_student_is_one_student(tmp_path, kind):
-    for number, files in enumerate(
-        [{"ada/answer.py": SOURCE, "ada/notes.py": b""}, {"ada/src/answer.py": SOURCE, "ada/src/notes.py": b""}]
-    ):
-        path = tmp_path / f"{number}{kind}"
-        path.write_bytes(CONTAINERS[kind](files))
-        found = take(path)
-        assert list(found) == ["ada"] and "several files could be" in found["ada"].problem
+@pytest.mark.parametrize("inside", ["", "src/"])
+@pytest.mark.parametrize("answer", [ID, "answer"])
+def test_an_archive_of_one_student_is_one_student(tmp_path, kind, inside, answer):
+    path = tmp_path / f"class{kind}"
+    path.write_bytes(CONTAINERS[kind]({f"ada/{inside}{answer}.py": SOURCE, f"ada/{inside}notes.py": b""}))
+    found = take(path)
+    assert list(found) == ["ada"]
+    assert found["ada"].source == (SOURCE if answer == ID else b"")
+    assert answer == ID or "if it is the class and no student" in found["ada"].problem
+
+
+def test_a_class_that_could_be_one_student_gives_nobody_a_mark(tmp_path):
+    path = tmp_path / "class.zip"
+    files = {f"class/anna/{ID}.py": SOURCE, "class/ben.py": SOURCE}
+    path.write_bytes(zipped(files))
+    paper = take(path)["class"]
+    assert paper.source == b"" and "if it is the class and no student" in paper.problem
+    assert list(take(lay(tmp_path / "in", files) / "class")) == ["anna", "ben"]
 
 
 @pytest.mark.parametrize("kind", [".zip", ".tar.gz"])
@@ -581,10 +591,12 @@ def test_folders_around_a_class_are_passed(tmp_path, kind):
     assert {who: paper.source for who, paper in take(path).items()} == dict.fromkeys(("anna", "ben", "chris"), SOURCE)
 
 
-def test_of_a_class_that_was_not_read_to_its_end_no_part_is_taken_for_the_class(tmp_path):
+@pytest.mark.parametrize("keep", [1300, 2300])
+def test_of_a_class_that_was_not_read_to_its_end_no_part_is_taken_for_the_class(tmp_path, keep):
     raw = as_tar({"class/ada/part-1/answer.py": SOURCE, "class/ada/part-2/answer.py": SOURCE, "class/bob/a.py": SOURCE})
-    (tmp_path / "class.tar").write_bytes(raw[:2300])
-    assert list(take(tmp_path / "class.tar")) == ["class", "(the rest of class.tar)"]
+    (tmp_path / "class.tar").write_bytes(raw[:keep])
+    found = take(tmp_path / "class.tar")
+    assert list(found) == ["class", "(the rest of class.tar)"] and "and no student" in found["class"].problem
 
 
 @pytest.mark.parametrize("keep", [700, 1500, 2600])

@@ -424,8 +424,8 @@ _Known = tuple[list[_Attempt], list[str]]
 def _sort(entries: list[_Entry], path: Path, assignment_id: str, whole: bool) -> _Known:
     """Whose entries are whose: by a course system's layout if it is one, else by the first part of the name.
 
-    Folders around everything in an archive are the class's if only folders and archives are in them, otherwise the
-    student's. Of an archive that was not read to its end nobody knows, so there they stay.
+    Folders around everything in an archive are the class's if only folders and archives are in them, and one student's
+    if the submission lies right there. Otherwise, or if the archive was not read to its end, a person must say.
     """
     others = [entry.why for entry in entries if not entry.parts]
     entries = inner = [entry for entry in entries if entry.parts]
@@ -436,12 +436,19 @@ def _sort(entries: list[_Entry], path: Path, assignment_id: str, whole: bool) ->
             if known is not None:
                 return known[0], others + known[1]
         first = {entry.parts[0] for entry in inner}
-        if len(first) > 1 or len(inner) < 2 or any(len(entry.parts) < 2 for entry in inner):
+        if len(first) > 1 or any(len(entry.parts) < 2 for entry in inner):
             break
         top = first.pop()
         inner = [replace(entry, parts=entry.parts[1:]) for entry in inner]  # one folder around everything
     several = all(len(entry.parts) > 1 or entry.folder or _archive_suffix(entry.parts[0]) for entry in inner)
-    attempts, more = _plain(inner if several and whole and not path.is_dir() else entries)
+    outside = inner is not entries and not path.is_dir()
+    attempts, more = _plain(inner if outside and several and whole else entries)
+    if outside and not (several and whole):
+        files = [one for one in inner if PurePosixPath(one.name).suffix.lower() in (*SUFFIXES, *ZIPS, *TARS)]
+        right_there = _named([one for one in files if len(one.parts) == 1], assignment_id)
+        if not whole or (len(files) > 1 and not right_there):
+            why = "everything is in this folder: if it is the class and no student, give what is in it"
+            attempts = [replace(attempt, problem=why) for attempt in attempts]
     return attempts, others + more
 
 
