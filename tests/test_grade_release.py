@@ -707,6 +707,24 @@ def test_without_namespaces_the_seed_can_be_neither_read_nor_changed(tmp_path, b
     assert json.loads((folder / "source" / "grading.json").read_text())["seed"] == 4_242_424_242
 
 
+def test_before_a_submission_runs_the_seed_and_the_results_are_closed_to_all_but_root(tmp_path, bundle, monkeypatch):
+    if os.geteuid():
+        pytest.skip("not run, because only root grades as one user and runs submissions as another")
+    folder, modes = container(tmp_path, bundle, {"a.py": WRONG}), {}
+
+    class Looked(grading.Desk):
+        def grade(self, paper):
+            for name in ("source", "results", "submission"):
+                modes[name] = stat.S_IMODE((folder / name).stat().st_mode)
+            raise ValueError("seen enough")
+
+    monkeypatch.setattr(grading, "Desk", Looked)
+    for name in ("source", "results", "submission"):
+        (folder / name).chmod(0o755)
+    assert grade_here(folder) == 1
+    assert modes == {"source": 0o700, "results": 0o700, "submission": 0o755}
+
+
 def test_the_autograder_runs_as_an_ordinary_user_too(bundle):
     if os.geteuid() or not shutil.which("setpriv"):
         pytest.skip("not run, because only root can become another user, with setpriv")
