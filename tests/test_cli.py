@@ -158,3 +158,17 @@ def test_an_unknown_operation_is_answered_with_near_ones(capsys):
 def test_the_package_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "vidlearn", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"vidlearn {vl.__version__}"
+
+
+def test_check_says_which_cell_cannot_be_read(tmp_path, capsys):
+    cells = [
+        "def linearized_residual(Ix, Iy, It, flow):\n    return Ix * flow[..., 0] + Iy * flow[..., 1] + It",
+        "def warp(image, flow:\n    return image",
+    ]
+    notebook = {"cells": [{"cell_type": "code", "source": text} for text in cells], "nbformat": 4, "metadata": {}}
+    path = tmp_path / "two.ipynb"
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    assert main(["check", str(path)]) == 1
+    told = capsys.readouterr()
+    assert "linearized_residual" in told.out
+    assert "SyntaxError" in told.err and "cell 2" in told.err

@@ -304,3 +304,32 @@ def test_rows_say_whether_they_are_cases_or_laws(tmp_path, assignment):
     page = report.page(got, "T")
     assert "cases: gradient vanishes" in page and "cases: points" not in page
     assert "cases: gradient vanishes" in report.markdown(got, "T")
+
+
+def test_names_in_any_script_name_their_files():
+    names = report.file_names(["Анна", "Борис", "李雷", "Flo Gül", "Flo Göl", "a/b", "A/B", "x" * 300, "李" * 300])
+    assert names[:7] == ["Анна", "Борис", "李雷", "Flo_Gül", "Flo_Göl", "a_b", "A_B-2"]
+    assert all(len(f".{name}.html.99999.part".encode()) < 255 for name in names)
+
+
+def test_a_comment_field_gets_the_head_of_what_was_printed():
+    question = {
+        "operation": "flow.warp",
+        "score": 1.0,
+        "max_score": 1.0,
+        "status": "correct",
+        "findings": [],
+        "output": "hello\n" * 9000,
+    }
+    result = {
+        "student": "s",
+        "submission": "s.py",
+        "score": 1.0,
+        "max_score": 1.0,
+        "status": "correct",
+        "isolation": None,
+        "questions": [question],
+    }
+    text = report.markdown(result, "T")
+    assert len(text) < 3000 and "… and 8,980 lines more" in text
+    assert report.page(result, "T").count("hello") == 9000

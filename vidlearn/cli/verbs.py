@@ -80,9 +80,12 @@ def check(args: argparse.Namespace) -> int:
         verdicts.append(replace(verdict, replay=replay))
         if not args.json:
             print(verdicts[-1].text(hints=args.hints), flush=True)
+    broken = [] if only else [message for _, message in submission.broken]
+    for trouble in broken:  # where an answer may be that nobody could judge
+        print(f"vidlearn check: {trouble}", file=sys.stderr)
     if args.json:
         print(json.dumps([verdict.to_dict() for verdict in verdicts], indent=2, ensure_ascii=False))
-    return int(not all(verdict.right for verdict in verdicts))
+    return int(bool(broken) or not all(verdict.right for verdict in verdicts))
 
 
 class _quiet_checks:

@@ -244,6 +244,8 @@ def main(args: argparse.Namespace) -> int:
     print(f"{report.summary(results)} · {Path(args.out) / 'results.json'}")
     missing = sum(result["score"] is None for result in results)
     why = f"; it also says why {missing} {'has' if missing == 1 else 'have'} no mark" if missing else ""
+    if results and all(result["status"] == "not attempted" for result in results):
+        print(f"note: nobody defines what {args.assignment} asks for: is it the right assignment?")
     print(f"next: look at {Path(args.out) / 'class.html'}{why}")
     return int(missing > 0)
 

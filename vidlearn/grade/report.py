@@ -9,6 +9,7 @@ import html
 import json
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -142,6 +143,7 @@ def markdown(result: dict[str, Any], title: str) -> str:
         if heading:
             lines += [f"## `{heading}` · {mark[0]} · {mark[1]}", ""]
         for kind, text, points in blocks:
+            text = _head(text) if kind == "printed" else text
             if kind in _TITLES:
                 lines += ["", f"{_TITLES[kind]}:", "", *_fenced(text, "python" if kind == "smallest" else "text"), ""]
             elif kind == "try it":
@@ -465,16 +467,25 @@ def _not_counted(count: int) -> str:
 # -------------------------------------------------------------------------------------------------------------- files
 
 
+def _head(text: str, lines: int = 20, width: int = 200) -> str:
+    """The beginning of what was printed, for a comment field; the page has all of it."""
+    all_lines = text.splitlines()
+    kept = [line if len(line) <= width else f"{line[:width]} …" for line in all_lines[:lines]]
+    more = len(all_lines) - lines
+    return "\n".join([*kept, *([f"… and {more:,} lines more"] if more > 0 else [])])
+
+
 def file_names(students: Iterable[str]) -> list[str]:
-    """A file name for each student: plain characters only, no two alike, even where case is not told apart."""
+    """A file name for each student: letters of any script, no two alike, even where case is not told apart."""
     taken: set[str] = set()
     names = []
     for student in students:
-        base = re.sub(r"[^A-Za-z0-9._-]+", "_", student).strip("._")[:80] or "student"
+        plain = unicodedata.normalize("NFC", student)
+        base = re.sub(r"[^\w.-]+", "_", plain).strip("._")[:60] or "student"  # in UTF-8 within a file name's 255 bytes
         name, number = base, 2
-        while name.lower() in taken:
+        while name.casefold() in taken:
             name, number = f"{base}-{number}", number + 1
-        taken.add(name.lower())
+        taken.add(name.casefold())
         names.append(name)
     return names
 

@@ -293,7 +293,7 @@ class Keeper:
         self.names = report.file_names(paper.student for paper in found)
         there = self.before.get("pages")
         gone = {name for name in there if isinstance(name, str)} if isinstance(there, list) else set()
-        self.gone = sorted(name for name in gone - set(self.names) if re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII))
+        self.gone = sorted(name for name in gone - set(self.names) if re.fullmatch(r"[\w-][\w.-]*", name))
         last = self.before.get("assignment")
         if isinstance(last, str) and last != plan.assignment.id and not again:
             raise GradeError(
