@@ -137,7 +137,7 @@ ROWS = [
         notebook(IMPORTS, inside("for i in range(200_000 // 50): print('line', i)"), CHECK),
         2,
         "correct",
-        "bytes more",
+        "where there is a gradient",
     ),
     Row("reads the hidden tests from disk", SNOOP + IMPORTS + ZEROS, 0, "wrong", "found 0 files", ".py"),
     Row(
