@@ -141,6 +141,7 @@ def test_canvas_attempts_may_lie_in_any_order(tmp_path, order):
 def test_two_numbered_files_on_canvas_are_no_attempts_without_a_first(packed):
     anna = take(packed({"anna_1_345_part-1.ipynb": notebook("a"), "anna_1_346_part-2.ipynb": notebook("b")}))["anna"]
     assert anna.problem == "several files could be the submission: part-1.ipynb, part-2.ipynb"
+    assert anna.submission == "anna_1_345_part-1.ipynb"  # Canvas's name, which says whose number the id is
 
 
 def test_moodle_folders_give_name_and_participant(packed):
@@ -157,6 +158,7 @@ def test_moodle_folders_give_name_and_participant(packed):
     )
     assert (found["Anna Ö"].id, found["Anna Ö"].source) == ("12345", SOURCE)
     assert found["Ben B"].id == "12346" and "report.pdf" in found["Ben B"].problem
+    assert found["Ben B"].submission == "Ben B_12346_assignsubmission_file_"
     assert {p.source for name, p in found.items() if "Namesake" in name} == {b"a = 1", b"a = 2"}
     assert {"Namesake (7)", "Namesake (8)"} <= set(found)
 

@@ -693,7 +693,9 @@ def _plainly(name: str) -> str:
 def _take(attempt: _Attempt, assignment_id: str) -> Paper:
     """Choose the one file that is the submission."""
     entries = [entry for entry in attempt.entries if not entry.folder]
-    place = attempt.place.rstrip("/") or (entries[0].name if entries else "") or attempt.student
+    # a course system's own name, where there is one: it tells whose number the id is
+    place = next((entry.origin.split("/")[0] for entry in entries if entry.origin), attempt.place.rstrip("/"))
+    place = place or (entries[0].name if entries else "") or attempt.student
     problem = partial(Paper, attempt.student, place, id=attempt.id)
     notes = list(attempt.notes)
     if why := attempt.problem or next((entry.why for entry in entries if entry.cut), ""):
