@@ -363,3 +363,13 @@ def test_a_worker_starts_with_nothing_of_the_graders(call):
     finally:
         del os.environ["VIDLEARN_TEST_SECRET"]
     assert "VIDLEARN_TEST_SECRET" not in environment and modules == [] and arguments == [""]
+
+
+def test_a_flood_of_text_is_not_read_for_ever(call, monkeypatch):
+    monkeypatch.setattr("vidlearn.sandbox.MAX_OUTPUT", 1 << 20)
+    f = call("def f(n):\n    print('a' * n)\n    return 1.0", seconds=1)
+    assert f(1 << 19) == 1.0
+    f.worker.take_output()
+    with pytest.raises(Stopped, match="no answer within 1 s"):
+        f(1 << 26)
+    assert f.worker._printed < 1 << 22

@@ -43,6 +43,7 @@ from vidlearn.sandbox import worker as far  # the other end: its constants, neve
 __all__ = ["MINIMUM", "Candidate", "Isolation", "Limits", "Sandbox", "SandboxError", "Unreadable", "Worker"]
 
 KEEP_OUTPUT = 64 << 10
+MAX_OUTPUT = 64 << 20  #: of printed text is read on, so that a function which prints a lot can answer
 LAYERS = far.LAYERS
 #: layers by level; "A" with Landlock is better still, but a file system of one's own hides the same files
 LEVELS = {
@@ -256,6 +257,7 @@ class Worker:
         self._heard = bytearray()  # of the line, and not yet asked for
         self._kept = bytearray()
         self._printed = 0
+        self._flooded = False
         self.dead: Stopped | None = None
         self.peak_memory = 0
         try:
@@ -316,6 +318,9 @@ class Worker:
         text = self.output
         self._kept.clear()
         self._printed = 0
+        if self._flooded and not self.dead:
+            self._flooded = False
+            self._poll.register(self._output, select.POLLIN)
         return text
 
     def close(self) -> None:
@@ -416,6 +421,9 @@ class Worker:
             self._poll.unregister(self._output)
             return
         self._printed += len(piece)
+        if self._printed > MAX_OUTPUT and not self._flooded:
+            self._flooded = True
+            self._poll.unregister(self._output)  # from here on its pipe is full, and it waits until its time is up
         self._kept += piece[: max(0, KEEP_OUTPUT - len(self._kept))]
 
     def _empty(self) -> None:
