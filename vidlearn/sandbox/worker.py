@@ -248,7 +248,11 @@ def _serve(line: socket.socket, held: dict[str, str], wire: Any, confine: Any, s
         kind, number, values = speak.hear()
         try:
             if kind == CALL:
-                speak.say(*_call(function, number, values, tensors, wire, submission))
+                reply = _call(function, number, values, tensors, submission)
+                try:
+                    speak.say(*reply)
+                except Exception:  # an answer that cannot travel; nothing of it is on the line yet
+                    speak.say(*reply[:2], *(_plain(value, wire) for value in reply[2:]))
             elif kind == OPEN:
                 raw, suffix, helpers, shut, asked = values
                 view.View({name: source.decode() for name, source in helpers}, set(shut)).install()
@@ -264,11 +268,9 @@ def _serve(line: socket.socket, held: dict[str, str], wire: Any, confine: Any, s
                 told = len(work.errors)
         except (submission.Unreadable, LookupError) as error:
             speak.say(REFUSED, number, str(error.args[0] if error.args else error))
-        finally:
-            _flush()
 
 
-def _call(function: Any, number: int, values: list[Any], tensors: bool, wire: Any, submission: Any) -> tuple[Any, ...]:
+def _call(function: Any, number: int, values: list[Any], tensors: bool, submission: Any) -> tuple[Any, ...]:
     """One call of the student's function: its answer, and the arguments that it changed.
 
     With `tensors` it is handed torch tensors that share the arrays' memory.
@@ -300,7 +302,7 @@ def _call(function: Any, number: int, values: list[Any], tensors: bool, wire: An
         for i, (value, raw) in enumerate(zip(given, before, strict=True))
         if raw is not None and value.tobytes() != raw
     ]
-    return ANSWER, number, _plain(answer, wire), changed
+    return ANSWER, number, answer, changed
 
 
 def _tensor(value: Any) -> Any:
