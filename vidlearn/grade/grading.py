@@ -212,7 +212,9 @@ class Desk:
             findings += [{"kind": "hint", "text": hint} for hint in shown.mistake.hints[:1]]
         if candidate.error and any("raises" in row.detail for row in shown.rows):
             # which Python this is, and where it lives, is no matter of theirs
-            story = re.sub(r'File "/[^"\n]*/(?:site-packages|python3\.\d+)/', 'File "', candidate.error)
+            story = re.sub(
+                r'File "/[^"\n]*/(?:site-packages/|python3\.\d+/|(?=vidlearn/sandbox/))', 'File "', candidate.error
+            )
             findings.append({"kind": "traceback", "text": story.strip()[-2000:]})
         return findings, printed
 
