@@ -481,6 +481,16 @@ def test_what_somebody_else_put_there_is_not_lost(tmp_path, touch):
     assert place.read_bytes() == mine and sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_release_does_not_replace_that_of_another_assignment(tmp_path):
+    out = tmp_path / "handout"
+    release(FIRST, out, seed=5)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    second = sorted(FIRST.parent.glob("02_*.toml"))[0]
+    with pytest.raises(ValueError, match=r"holds the release of '01_brightness_constancy', not of '02_lucas_kanade'"):
+        release(second, out)
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
 BAD = {
     "no such TOML": (["release", "none.toml"], "assignment: none.toml cannot be read"),
     "bad TOML": (["release", "bad.toml"], "assignment: bad.toml is not TOML"),

@@ -98,7 +98,7 @@ def release(
     if not source.is_file():
         hint = "" if notebook is not None else "; name one with --notebook"
         raise ValueError(f"notebook: there is no file {source}{hint}")
-    before = _record(out)
+    before = _record(out, asked.id)
     student, notes = student_files(asked, source)
     bundle = autograder(assignment, seed=seed, require_isolation=require_isolation)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -534,16 +534,18 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _record(out: Path) -> dict[str, str]:
+def _record(out: Path, wanted: str) -> dict[str, str]:
     """The files that an earlier release made in a folder; a `ValueError` if anything there would be lost."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return {}
     refusal = "name another --out, or move it away"
     try:
-        files = json.loads((out / RECORD).read_text(encoding="utf-8"))["files"]
-        known = {str(name): str(digest) for name, digest in files.items()}
+        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        known = {str(name): str(digest) for name, digest in record["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"out: {out} is there and is not what vidlearn release made; {refusal}") from None
+    if record.get("assignment") != wanted:
+        raise ValueError(f"out: {out} holds the release of {record.get('assignment')!r}, not of {wanted!r}; {refusal}")
     tops = {name.split("/")[0] for name in known}
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
