@@ -11,21 +11,12 @@ import zipfile
 import numpy as np
 import pytest
 
+from tests.support.answers import IMPORTS, RIGHT, STUB, WRONG, ZEROS
 from vidlearn import grade as grading
 from vidlearn.grade import STATUSES, Assignment, grade
 from vidlearn.grade.grading import Desk
 from vidlearn.grade.intake import Paper
 
-RIGHT = """
-def normal_flow(Ix, Iy, It):
-    squared = Ix**2 + Iy**2
-    scale = -It / np.where(squared > 0, squared, 1)
-    return np.stack([scale * Ix, scale * Iy], axis=-1)
-"""
-WRONG = RIGHT.replace("-It", "It")
-ZEROS = "def normal_flow(Ix, Iy, It):\n    return np.zeros(Ix.shape + (2,))\n"
-STUB = 'def normal_flow(Ix, Iy, It):\n    """Your turn."""\n    # YOUR CODE HERE\n    raise NotImplementedError\n'
-IMPORTS = "import numpy as np\nimport vidlearn as vl\n"
 TOML = {
     "assignment": {"id": "01_test", "title": "Test", "time_limit": 1, "memory_limit": 256},
     "question": [{"operation": "flow.normal_flow", "points": 10}],

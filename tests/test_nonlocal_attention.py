@@ -287,7 +287,9 @@ def test_pictures_draw_what_they_are_given_and_refuse_the_rest():
 
 
 def test_more_samples_than_a_launch_takes_go_in_several(monkeypatch):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip(
+        "torch", reason="not run, because torch is not installed: pip install 'vidlearn[torch]'"
+    )
     from vidlearn.nonlocal_attention import fast_torch
 
     monkeypatch.setattr(fast_torch, "LAUNCH", 3)
