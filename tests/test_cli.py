@@ -172,3 +172,42 @@ def test_check_says_which_cell_cannot_be_read(tmp_path, capsys):
     told = capsys.readouterr()
     assert "linearized_residual" in told.out
     assert "SyntaxError" in told.err and "cell 2" in told.err
+
+
+ENDLESS = """
+while True:
+    pass
+
+def normal_flow(Ix, Iy, It):
+    try:
+        while True:
+            pass
+    except Exception:
+        return Ix
+"""
+
+
+def test_check_ends_what_never_ends_and_says_what_to_look_for(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text(ENDLESS)
+    assert main(["check", str(path), "--seconds", "0.2", "--json"]) == 1
+    (verdict,) = json.loads(capsys.readouterr().out)
+    assert verdict["status"] == "timed out" and verdict["score"] == 0
+    assert verdict["stopped"].startswith("no answer within 0.2 s: is there a loop that never ends?")
+    assert "while the cells ran: the file, line 2: TimedOut: no end within 0.2 s" in verdict["notes"][0]
+    assert verdict["replay"].endswith("--seconds 0.2")
+
+
+def test_a_cell_that_never_ends_costs_no_right_answer(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text("while True: pass\n" + RIGHT)
+    assert main(["check", str(path), "--seconds", "0.5"]) == 0
+    assert "right   flow.normal_flow" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan"])
+def test_check_refuses_a_limit_that_is_none(tmp_path, capsys, seconds):
+    path = tmp_path / "mine.py"
+    path.write_text(RIGHT)
+    assert main(["check", str(path), "--seconds", seconds]) == 2
+    assert "seconds: expected" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -210,8 +211,8 @@ def taken(name):
     asked = Assignment.from_dict({"question": [{"operation": name}]})
     (question,), laws = asked.questions, _Laws(asked)
     kept, left = [], []
-    for law, inputs in Bank.draw(question.operation, 0).laws:
-        (kept if laws.take(question, law, inputs) else left).append(law.statement)
+    for law, asked in Bank.draw(question.operation, 0).laws:
+        (kept if laws.take(question, law, [inputs for _, inputs in asked]) else left).append(law.statement)
     return kept, left
 
 
@@ -333,6 +334,21 @@ def test_the_checks_hold_answers_to_the_judge_s_rules(handed_out):
         warp = lambda: None  # noqa: E731
         warp.__name__ = "warp"
         check(warp)
+
+
+def test_the_released_checks_end_a_call_that_never_ends(handed_out):
+    def normal_flow(Ix, Iy, It):
+        try:
+            while True:
+                pass
+        except Exception:
+            return Ix
+
+    before = signal.getsignal(signal.SIGALRM)
+    card = opened(handed_out(FIRST)).check(normal_flow, seconds=0.1)
+    assert card.status == "timed out" and not card.right
+    assert "no answer within 0.1 s: is there a loop that never ends?" in repr(card)
+    assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 def test_a_question_in_torch_is_checked_with_tensors(tmp_path):

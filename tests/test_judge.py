@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import re
+import signal
+import time
 
 import numpy as np
 import pytest
 
 import vidlearn as vl
 from vidlearn.judge import Bank, Stopped, judge
+from vidlearn.judge.patience import TimedOut, patient
 
 OP = vl.flow.normal_flow
 right = OP.reference
@@ -225,6 +229,34 @@ def test_partial_credit_says_what_is_right():
     assert 0 < verdict.score < 1
 
 
+def test_a_family_without_an_answer_does_not_take_the_laws_of_the_others_with_it():
+    operation = vl.flow.structure_tensor
+
+    def grey_only(Ix, Iy, window=5):
+        if Ix.ndim == 3:
+            raise ValueError("no color yet")
+        return operation.reference(Ix, Iy, window)
+
+    verdict = judge(grey_only, operation, shrink=False)
+    broken = [row.name for row in verdict.rows if not row.held]
+    colored = [name for name in operation.spec.cases if "color" in name]
+    of_color_alone = [law.statement for law in operation.spec.laws if law.cases and set(law.cases) <= set(colored)]
+    assert broken == ["the answer has the right shape and type", *colored, *of_color_alone]
+
+
+def test_a_law_that_breaks_where_there_is_an_answer_is_broken_whatever_else_has_none():
+    operation = vl.flow.structure_tensor
+
+    def grey_only_and_signed(Ix, Iy, window=5):
+        if Ix.ndim == 3:
+            raise ValueError("no color yet")
+        return operation.reference(Ix, Iy, window) * (-1 if Ix.size > 1 else 1)
+
+    laws = [row for row in judge(grey_only_and_signed, operation, shrink=False).rows if row.kind == "law"]
+    assert not all(row.held for row in laws)
+    assert all(not row.held for row in judge(lambda *a, **k: 1 / 0, operation, shrink=False).rows if row.kind == "law")
+
+
 def test_a_bank_is_drawn_once_and_serves_many_candidates():
     bank = Bank.draw(OP, seed=11)
     assert Bank.draw(OP, seed=11) is bank
@@ -318,3 +350,67 @@ def test_a_wrong_answer_of_no_known_kind_is_not_given_a_name():
     verdict = judge(lambda x: x + 1, vl.operation("relu"), shrink=False)
     assert verdict.status == "wrong"
     assert verdict.mistake is None
+
+
+# -- patience ---------------------------------------------------------------------------------------------------------
+
+
+def test_check_ends_a_call_that_never_ends_and_the_card_says_what_to_look_for():
+    def normal_flow(Ix, Iy, It):
+        try:
+            while True:
+                pass
+        except Exception:
+            return Ix
+
+    verdict = vl.check(normal_flow, seconds=0.1)
+    assert verdict.status == "timed out" and not verdict.right and verdict.score == 0
+    for face in (verdict.text(), verdict._repr_html_()):
+        assert "timed out" in face and "no answer within 0.1 s: is there a loop that never ends?" in face
+
+
+def test_code_that_goes_on_after_a_bare_except_is_ended_when_its_time_is_up_again():
+    rounds = []
+
+    def stubborn(*_):
+        for _ in range(2):
+            try:
+                while True:
+                    pass
+            except:  # noqa: E722
+                rounds.append(1)
+        return 0
+
+    with pytest.raises(TimedOut):
+        patient(stubborn, 0.05)()
+    assert len(rounds) == 2
+
+
+def test_an_alarm_of_the_user_s_is_put_back_and_one_that_rings_earlier_stands():
+    rang = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rang.append(1))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 60)
+        with pytest.raises(TimedOut):
+            patient(time.sleep, 0.05)(5)
+        assert 50 < signal.getitimer(signal.ITIMER_REAL)[0] < 60 and not rang
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        patient(time.sleep, 5)(0.2)
+        assert rang == [1]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_nothing_is_left_behind_by_a_limit_and_a_thread_has_none():
+    before = signal.getsignal(signal.SIGALRM)
+    assert patient(abs, 5)(-1) == 1 and patient(abs, None)(-1) == 1
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert pool.submit(patient(abs, 5), -1).result() == 1
+    assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_check_refuses_a_limit_that_is_none(seconds):
+    with pytest.raises(ValueError, match="seconds: expected a number greater than 0, or None"):
+        vl.check(right, "normal_flow", seconds=seconds)

@@ -72,6 +72,7 @@ def check(
     seed: int = 0,
     examples: int = 25,
     backend: str = "numpy",
+    seconds: float | None = 10,
 ) -> Verdict:
     """Judge your own function against the operation of the same name; in a notebook the verdict shows as a card.
 
@@ -85,6 +86,9 @@ def check(
         Which inputs are drawn, and how many of each family.
     backend
         Whose arrays your function takes and returns: ``"torch"`` if it is written for tensors.
+    seconds
+        How long one call may take, so that a loop without an end is an answer too (``"timed out"``). None is for ever:
+        for a debugger, say. On Windows, and outside the main thread, there is no limit.
 
     Examples
     --------
@@ -97,6 +101,7 @@ def check(
     from dataclasses import replace
 
     from vidlearn.judge import judge
+    from vidlearn.judge.patience import patient
 
     if not callable(function):
         raise TypeError(
@@ -108,6 +113,6 @@ def check(
             "name: the function has no name of its own; say which operation it is: check(f, 'normal_flow')"
         )
     target = operation(called)
-    verdict = judge(function, target, seed=seed, examples=examples, backend=backend)
+    verdict = judge(patient(function, seconds), target, seed=seed, examples=examples, backend=backend)
     more = "" if backend == "numpy" else f", backend={backend!r}"
     return replace(verdict, replay=f"vl.check({target.short}, seed={seed}{more})")

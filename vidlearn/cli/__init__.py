@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--only", metavar="OPERATION", help="judge this one only")
     p.add_argument("--seed", type=int, default=0, help="which inputs are drawn (default 0)")
     p.add_argument("--hints", type=int, default=1, metavar="N", help="show the first N hints (default 1)")
+    p.add_argument("--seconds", type=float, default=10, metavar="N", help="for one call (default 10; 0: for ever)")
     p.add_argument("--json", action="store_true", help="as JSON")
 
     p = verb("compare", "judge and time fast paths, or a function of your own, against the reference")

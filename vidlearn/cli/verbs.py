@@ -53,13 +53,17 @@ def list(args: argparse.Namespace) -> int:  # the verb's name
 def check(args: argparse.Namespace) -> int:
     """Judge the functions of one file that are named as operations are."""
     from vidlearn.judge import judge
+    from vidlearn.judge.patience import limit, patient
     from vidlearn.sandbox.submission import Submission, Unreadable
 
+    if not 0 <= args.seconds <= 1e8:
+        raise ValueError(f"seconds: expected a number greater than 0, or 0 for no limit, got {args.seconds:g}")
+    seconds = args.seconds or None
     path = Path(args.file)
     if path.suffix not in (".py", ".ipynb"):
         raise ValueError(f"file: expected a .py or .ipynb file, got {path.name}")
     try:
-        submission = Submission(path.read_bytes(), path.suffix)
+        submission = Submission(path.read_bytes(), path.suffix, lambda: limit(seconds, "no end"))
     except Unreadable as error:
         raise ValueError(f"file: {path.name}: {error}") from None
     only = vl.operation(args.only).short if args.only else None
@@ -70,14 +74,17 @@ def check(args: argparse.Namespace) -> int:
         raise ValueError(f"file: {path.name} defines {wanted}{trouble}")
     verdicts = []
     for op in asked:
+        before = len(submission.errors)
         with _quiet_checks():
             try:
                 function = submission.load(op.short)
             except LookupError as error:
                 raise ValueError(f"file: {path.name}: {error}") from None
-        verdict = judge(function, op, seed=args.seed)
+        endless = [f"while the cells ran: {line}" for line in submission.errors[before:] if ": TimedOut: " in line]
+        verdict = judge(patient(function, seconds), op, seed=args.seed)
         replay = f"vidlearn check {args.file} --only {op.short} --seed {args.seed}"
-        verdicts.append(replace(verdict, replay=replay))
+        replay += f" --seconds {args.seconds:g}" if args.seconds != 10 else ""
+        verdicts.append(replace(verdict, replay=replay, notes=verdict.notes + endless))
         if not args.json:
             print(verdicts[-1].text(hints=args.hints), flush=True)
     broken = [] if only else [message for _, message in submission.broken]

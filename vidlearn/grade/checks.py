@@ -13,10 +13,13 @@ from __future__ import annotations
 import importlib
 import json
 import numbers
+import signal
 import sys
 import textwrap
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,18 +63,60 @@ class _Form(Exception):
     """The answer is not even of the right kind."""
 
 
-def check(function: Callable[..., Any]) -> Card:
-    """Look at a function: it is known by its name."""
+class _TimedOut(BaseException):
+    """Raised in the middle of a call whose time is up; `except Exception` does not swallow it."""
+
+
+@contextmanager
+def _limit(seconds: float | None) -> Iterator[None]:
+    """End a call after that many seconds, where the system can and nobody else has an alarm set."""
+    here = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    if seconds is None or seconds <= 0 or not here or signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise _TimedOut
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # once more: it may have rung just as the first was called
+        signal.signal(signal.SIGALRM, before if before is not None else signal.SIG_DFL)
+
+
+def check(function: Callable[..., Any], *, seconds: float | None = 10) -> Card:
+    """Look at a function: it is known by its name.
+
+    One call may take `seconds`; None is for ever, for a debugger, say. On Windows, and outside the main thread, there
+    is no limit.
+    """
     name = getattr(function, "__name__", "")
     index, question = _store()[0], _store()[0]["questions"].get(name)
     if question is None:
         raise ValueError(f"there are no checks for {name or function!r}; there are for {', '.join(index['questions'])}")
-    return _Check(function, name, question).card()
+    try:
+        return _Check(function, name, question, seconds).card()
+    except _TimedOut:
+        return Card(name, "timed out", [], notes=_ENDLESS.format(seconds))
+
+
+_ENDLESS = (
+    "no answer within {:g} s: is there a loop that never ends? "
+    "A loop over pixels is slow, too: NumPy computes whole arrays at once"
+)
 
 
 class _Check:
-    def __init__(self, function: Callable[..., Any], name: str, question: dict[str, Any]) -> None:
-        self.function, self.name, self.question = function, name, question
+    def __init__(
+        self, function: Callable[..., Any], name: str, question: dict[str, Any], seconds: float | None
+    ) -> None:
+        self.function, self.name, self.question, self.seconds = function, name, question, seconds
         self.form = self.smallest = ""
         self.changed: set[str] = set()
         self.size = 0
@@ -166,7 +211,7 @@ class _Check:
         arrays = {n: changed(v) for n, v in inputs.items() if isinstance(v, np.ndarray)}
         given = {**inputs, **(_tensors(arrays) if self.question["backend"] == "torch" else arrays)}
         try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
+            with warnings.catch_warnings(), np.errstate(all="ignore"), _limit(self.seconds):
                 warnings.simplefilter("ignore")
                 said = self.function(
                     *(v for n, v in given.items() if n not in keywords),
