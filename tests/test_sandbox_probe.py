@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -209,6 +210,51 @@ def test_everything_is_tried_once_before_the_first_worker_and_not_again(monkeypa
         for _ in range(3):
             sandbox.worker().close()
     assert calls == [1]
+
+
+def test_a_sandbox_warms_up_and_is_tried_beside_its_caller(monkeypatch):
+    go, calls = threading.Event(), []
+
+    def trial(sandbox):
+        calls.append(threading.current_thread())
+        assert go.wait(60)
+        return Isolation(dict.fromkeys(LAYERS, "no")), []
+
+    monkeypatch.setattr(probe, "trial", trial)
+    with Sandbox() as sandbox:
+        for _ in range(2):
+            sandbox.begin()  # comes back, although the trial does not
+        go.set()
+        for _ in range(2):
+            sandbox.worker().close()
+    assert len(calls) == 1 and calls[0] is not threading.current_thread()
+
+
+def test_a_trial_leaves_the_interpreter_as_it_was():
+    interval = sys.getswitchinterval()
+    with Sandbox() as sandbox:
+        sandbox.worker().close()
+    assert sys.getswitchinterval() == interval
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_sandbox_that_is_still_warming_up_can_be_closed(begun, tmp_path, monkeypatch):
+    (tmp_path / "slow_here.py").write_text("import time\ntime.sleep(600)")
+    monkeypatch.syspath_prepend(tmp_path)
+    scenes, real = [], probe._Scene._lay_out
+
+    def laying_out(self):
+        scenes.append(self)
+        real(self)
+
+    monkeypatch.setattr(probe._Scene, "_lay_out", laying_out)
+    sandbox = Sandbox(["slow_here"])
+    if begun:
+        sandbox.begin()
+    sandbox.close()
+    assert sandbox.ended and len(scenes) == begun
+    for scene in scenes:
+        assert not scene.outer.exists() and scene.bystander.poll() is not None
 
 
 def test_a_sandbox_in_which_honest_work_fails_gives_out_no_worker(monkeypatch):

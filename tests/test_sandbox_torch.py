@@ -181,8 +181,11 @@ def test_a_package_that_is_not_installed_is_named_with_the_command():
 def test_a_package_that_cannot_be_imported_is_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "broken_here.py").write_text("raise RuntimeError('not for this processor')")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SandboxError, match=r"^the warm process did not start: RuntimeError: not for this processor$"):
-        Sandbox(["broken_here"])
+    with (
+        Sandbox(["broken_here"]) as sandbox,
+        pytest.raises(SandboxError, match=r"^the warm process did not start: RuntimeError: not for this processor$"),
+    ):
+        sandbox.worker()
 
 
 def test_a_package_brings_what_it_depends_on_and_nothing_else():

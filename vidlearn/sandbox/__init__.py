@@ -18,6 +18,7 @@ reported by layer, as it took hold: `Worker.isolation`.
 from __future__ import annotations
 
 import builtins
+import concurrent.futures
 import contextlib
 import importlib.util
 import os
@@ -132,6 +133,8 @@ class Isolation:
 class Sandbox:
     """A warm process from which workers are forked.
 
+    It starts at once and is waited for late: by the first worker, or beside the caller after `begin`.
+
     Parameters
     ----------
     packages
@@ -153,6 +156,8 @@ class Sandbox:
         if unknown:
             raise ValueError(f"layers: unknown {sorted(unknown)}; there are {', '.join(LAYERS)}")
         self.require: str | None = None
+        self._warm = False
+        self._trial: concurrent.futures.Future[Isolation] | None = None
         self._tried: Isolation | None = None
         self._wanted = sum(1 << LAYERS.index(name) for name in layers)
         self._control, theirs = socket.socketpair()
@@ -175,15 +180,16 @@ class Sandbox:
         finally:
             theirs.close()
         self._control.settimeout(60)
-        try:
-            ready = self._control.recv(1)
-        except TimeoutError:
-            ready = b""
-        if not ready:
-            self._process.kill()
-            assert self._process.stderr
-            lines = self._process.stderr.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise SandboxError(f"the warm process did not start: {lines[-1][:500]}")
+
+    def begin(self) -> None:
+        """Wait for the warm process and try every known way out of a worker, in a thread beside what comes next here.
+
+        The first `worker` takes what came of it; where nobody began, it begins itself.
+        """
+        if self._trial is None:
+            pool = concurrent.futures.ThreadPoolExecutor(1, "sandbox")
+            self._trial = pool.submit(self._try)
+            pool.shutdown(wait=False)  # the thread ends with this task
 
     def worker(self, limits: Limits | None = None) -> Worker:
         """Fork a confined process for one submission.
@@ -191,9 +197,13 @@ class Sandbox:
         The first time, every known way out is tried first from a worker that holds no submission.
         """
         if self._tried is None:
-            from vidlearn.sandbox import probe
-
-            self._tried, _ = probe.trial(self)
+            self.begin()
+            assert self._trial
+            try:
+                self._tried = self._trial.result()
+            except SandboxError:
+                self._trial = None  # the next worker tries again
+                raise
         worker = self._fork(limits or Limits())
         worker.isolation = self._tried.without({name: why for name, why in worker.isolation.missing.items() if why})
         if self.require and (lacks := worker.isolation.lacks(self.require)):
@@ -204,7 +214,34 @@ class Sandbox:
             )
         return worker
 
+    def _try(self) -> Isolation:
+        from vidlearn.sandbox import probe
+
+        # Each answer is a moment's work between two waits. Where the other thread computes, Python would let this one
+        # wait 5 ms every time.
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(min(interval, 1e-4))
+        try:
+            return probe.trial(self)[0]
+        finally:
+            sys.setswitchinterval(interval)
+
+    def _wait_until_warm(self) -> None:
+        try:
+            self._warm = self._control.recv(1) == b"!"
+        except OSError:  # it takes too long, or this end is closed
+            pass
+        if self._warm:
+            return
+        self._process.kill()
+        assert self._process.stderr
+        said = b"" if self._process.stderr.closed else self._process.stderr.read()
+        lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise SandboxError(f"the warm process did not start: {lines[-1][:500]}")
+
     def _fork(self, limits: Limits) -> Worker:
+        if not self._warm:
+            self._wait_until_warm()
         line, calls = socket.socketpair()
         output, printed = os.pipe()
         fate, keeper = socket.socketpair()
@@ -227,6 +264,9 @@ class Sandbox:
 
     def close(self) -> None:
         """End the warm process and every worker that is left."""
+        if not self._warm or (self._trial and not self._trial.done()):  # nobody waits for what is under way
+            self._process.kill()
+            concurrent.futures.wait([self._trial] if self._trial else [])
         self._control.close()
         try:
             self._process.wait(timeout=2)
