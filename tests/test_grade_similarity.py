@@ -175,7 +175,7 @@ class Disguise(ast.NodeTransformer):
 
 
 def disguised(text, seed=0):
-    return "import numpy as np\n" + ast.unparse(ast.fix_missing_locations(Disguise(seed).visit(ast.parse(text))))
+    return f"import numpy as np\n{ast.unparse(ast.fix_missing_locations(Disguise(seed).visit(ast.parse(text))))}\n"
 
 
 def handed_in(folder, **texts):
@@ -190,6 +190,10 @@ def who(result):
     return [(pair["a"], pair["b"]) for pair in result["pairs"]]
 
 
+def same(result):
+    return [tuple(entry["students"]) for entry in result["same"]]
+
+
 @pytest.fixture
 def stub(tmp_path):
     path = tmp_path / "task.py"
@@ -201,8 +205,10 @@ def stub(tmp_path):
 def test_a_copy_with_other_names_numbers_comments_and_order_is_found(style, tmp_path, stub):
     original = "import numpy as np\n" + STYLES[style]
     result = similar(handed_in(tmp_path / "in", ann=original, bob=disguised(STYLES[style])), stub)
-    assert who(result) == [("ann", "bob")]
-    assert result["pairs"][0]["share_a"] == result["pairs"][0]["share_b"] == 1
+    assert same(result) == [("ann", "bob")] and result["pairs"] == []
+    changed = original.replace("    return", "    Ix = np.asarray(Ix)\n    return", 1)
+    (pair,) = similar(handed_in(tmp_path / "in", ann=changed), stub)["pairs"]
+    assert pair["share_a"] > 0.8 and pair["share_b"] > 0.8
 
 
 def test_a_copied_function_among_own_work_is_found_both_ways(tmp_path):
@@ -226,9 +232,9 @@ def test_what_was_handed_out_never_counts(tmp_path, stub):
         for name, text in [*STYLES.items()][:2]
     }
     folder = handed_in(tmp_path / "in", untouched=STUB, also_untouched=STUB + "\n\n# I tried\n", **answered)
-    assert ("also_untouched", "untouched") in who(similar(folder, least=0.1))  # the stub alone would look like copying
+    assert same(similar(folder)) == [("also_untouched", "untouched")]  # the stub alone would look like copying
     result = similar(folder, stub, least=0.1)
-    assert result["pairs"] == []
+    assert result["pairs"] == result["same"] == []
     assert {entry["student"] for entry in result["not_compared"]} == {"untouched", "also_untouched"}
 
 
@@ -241,33 +247,98 @@ def test_the_exercise_notebook_is_found_beside_its_assignment(tmp_path, capsys):
         (tmp_path / "in" / student).mkdir(parents=True)
         (tmp_path / "in" / student / "02_lucas_kanade.ipynb").write_text(exercise, encoding="utf-8")
         (tmp_path / "in" / student / "scratch.py").write_text("x = 1")
-    assert who(similar(tmp_path / "in", assignment_id="02_lucas_kanade")) == [("ann", "bob")]
+    assert same(similar(tmp_path / "in", assignment_id="02_lucas_kanade")) == [("ann", "bob")]
     toml = ROOT / "exercises" / "02_lucas_kanade.toml"
     assert main(["similar", str(tmp_path / "in"), "--assignment", str(toml), "--least", "0.1"]) == 0
     assert "no pair" in capsys.readouterr().out
 
 
-def test_what_a_large_share_of_the_class_wrote_is_ignored_and_said(tmp_path):
-    board = STYLES["textbook"]  # what the lecturer wrote on the board
-    texts = {f"s{i:02}": disguised(board, i) for i in range(8)}
-    result = similar(handed_in(tmp_path / "in", **texts))
-    assert result["pairs"] == [] and result["common"] > 20
-    few = similar(handed_in(tmp_path / "few", **dict([*texts.items()][:3])))
-    assert len(few["pairs"]) == 3  # three of three are a ring, not a class
+BOARD = STYLES["textbook"].split("def lucas_kanade")[1]  # what the lecturer wrote on the board
 
 
-def test_a_few_lines_are_no_evidence(tmp_path):
+def alone(draw, functions=3):
+    """A program of its own: no two of them share more than chance."""
+    calls = ["abs", "sqrt", "exp", "sin", "cos", "tanh", "floor", "ceil", "sign", "square", "cbrt", "log1p"]
+    lines, names = ["import numpy as np"], ["Ix", "Iy", "It"]
+    for function in range(functions):
+        lines.append(f"def f{function}(Ix, Iy, It):")
+        for n in range(12):
+            a, b, c = (draw.choice(names) for _ in range(3))
+            op, po = draw.choice("+-*/"), draw.choice("+-*/@")
+            expression = draw.choice([
+                f"np.{draw.choice(calls)}({a}) {op} {b}", f"({a} {op} {b}) {po} np.{draw.choice(calls)}({c})",
+                f"np.stack([{a}, {b} {op} {c}], axis={n})", f"{a}[..., {n}] {op} {b}[{n}:] {po} {c}",
+                f"np.where({a} > {n}, {b}, {c} {op} {a})", f"[{a} {op} i for i in {b} if i != {c}]",
+            ])  # fmt: skip
+            lines.append(f"    v{n} = {expression}")
+            names.append(f"v{n}")
+        lines.append(f"    return {draw.choice(names)}")
+        del names[3:]
+    return "\n".join(lines) + "\n"
+
+
+def test_what_many_have_makes_no_pairs_and_is_shown_with_their_names(tmp_path, capsys):
+    draw = random.Random(1)
+    lecture = "def lucas_kanade" + BOARD
+    have = {f"s{i:02}": alone(draw) + disguised(lecture, i) for i in range(8)}
+    have |= {f"t{i:02}": alone(draw) for i in range(6)}
+    result = similar(handed_in(tmp_path / "in", **have))
+    (entry,) = result["common"]
+    assert result["pairs"] == result["same"] == result["not_compared"] == [] and result["compared"] == 14
+    assert sorted(entry["students"]) == [name for name in have if name.startswith("s")]
+    assert all(0.1 < share < 0.9 for share in entry["shares"])
+    marked = "\n".join(line for side in entry["code"] for line in side["text"])
+    assert "np.linalg.pinv" in marked and "np.pad" in marked
+    assert main(["similar", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    page = (tmp_path / "out" / "similar.html").read_text(encoding="utf-8")
+    assert "in 8 of 14 submissions" in capsys.readouterr().out
+    assert "This code stands in 8 of 14 submissions" in page and "np.linalg.pinv" in page
+
+
+@pytest.mark.parametrize("copies", [2, 6, 20])
+def test_a_ring_of_copies_is_a_group_however_large_it_is(copies, tmp_path):
+    draw = random.Random(2)
+    ring = {f"s{i:02}": disguised(STYLES["textbook"], i) for i in range(copies)}
+    folder = handed_in(tmp_path / "in", **ring, **{f"t{i:02}": alone(draw) for i in range(20 - copies)})
+    result = similar(folder)
+    assert same(result) == [tuple(ring)] and not result["same"][0]["exact"]
+    assert result["pairs"] == result["common"] == [] and result["compared"] == 20
+
+
+def test_a_ring_in_which_everyone_changed_something_is_not_taken_for_the_task(tmp_path):
+    draw, parts = random.Random(3), [alone(random.Random(i), 1) for i in range(30, 37)]
+    ring = {f"s{i:02}": disguised(STYLES["textbook"], i) + part for i, part in enumerate(parts)}
+    result = similar(handed_in(tmp_path / "in", **ring, **{f"t{i:02}": alone(draw) for i in range(13)}))
+    (entry,) = result["common"]
+    assert sorted(entry["students"]) == [*ring] and min(entry["shares"]) > 0.5 and result["not_compared"] == []
+
+
+def test_one_who_shares_with_a_group_is_one_pair(tmp_path):
+    texts = {f"s{i}": disguised(STYLES["textbook"], i) for i in range(4)}
+    texts["zoe"] = texts["s0"] + alone(random.Random(4), 1)
+    (pair,) = similar(handed_in(tmp_path / "in", **texts))["pairs"]
+    assert (pair["a"], pair["also_a"], pair["b"], pair["also_b"]) == ("s0", ["s1", "s2", "s3"], "zoe", [])
+
+
+def test_files_that_are_the_same_letter_for_letter_are_a_group_even_where_they_say_little(tmp_path):
     line = "def f(a, b):\n    return (a * b + a / b) ** (a - b) - a // b\n"
-    result = similar(handed_in(tmp_path / "in", ann=line, bob=line))
-    assert result["pairs"] == [] and len(result["not_compared"]) == 2
+    folder = handed_in(tmp_path / "in", ann=line, bob=line, eve=line.replace("a", "c"), cut="def f(:", off="def f(:")
+    result = similar(folder)
+    assert same(result) == [("ann", "bob"), ("cut", "off")] and all(entry["exact"] for entry in result["same"])
+    assert result["pairs"] == [] and len(result["not_compared"]) == 5
+
+
+def test_empty_files_are_no_group(tmp_path):
+    assert similar(handed_in(tmp_path / "in", ann="", bob="", eve="# ?", zoe="# ?"))["same"] == []
 
 
 def test_swapped_roles_of_names_are_another_program(tmp_path):
     steps = "+-*/|&^%"
     one = "def f(a, b):\n" + "".join(f"    a = a {x} b {y} a\n" for x in steps for y in steps[:3])
     two = "def f(a, b):\n" + "".join(f"    a = b {x} b {y} b\n" for x in steps for y in steps[:3])
-    assert similar(handed_in(tmp_path / "same", ann=one, bob=one))["pairs"]
-    assert not similar(handed_in(tmp_path / "in", ann=one, bob=two))["pairs"]
+    assert same(similar(handed_in(tmp_path / "same", ann=one, bob=one)))
+    apart = similar(handed_in(tmp_path / "in", ann=one, bob=two))
+    assert apart["same"] == apart["pairs"] == []
 
 
 HOSTILE = {
@@ -304,7 +375,7 @@ def test_hostile_files_are_named_with_a_reason_and_the_rest_is_compared(tmp_path
     for name, text in notebooks.items():
         (folder / f"{name}.ipynb").write_text(text)
     result = similar(folder, out=tmp_path / "out")
-    assert who(result) == [("ann", "bob")]
+    assert same(result) == [("ann", "bob")]
     reasons = {entry["student"]: entry["why"] for entry in result["not_compared"]}
     assert set(reasons) == {*HOSTILE, *notebooks}
     assert all(0 < len(why) < 200 and why.isprintable() for why in reasons.values())
@@ -314,8 +385,8 @@ def test_hostile_files_are_named_with_a_reason_and_the_rest_is_compared(tmp_path
 def test_a_copy_as_long_as_a_book_makes_no_page_as_long(tmp_path):
     row = "".join(f" {x} a {y} b" for x in "+-*/|&^%@" for y in "+-*/|&^%@")
     text = "x = (a" + row * 100 + ")\n" + "".join(f"y = a{row[:60]} + {n}\n" for n in range(1000))
-    result = similar(handed_in(tmp_path / "in", ann=text, bob=text), out=tmp_path / "out")
-    assert len(result["pairs"]) == 1
+    result = similar(handed_in(tmp_path / "in", ann=text, bob=text.replace("a", "c")), out=tmp_path / "out")
+    assert len(result["same"]) == 1
     assert (tmp_path / "out" / "similar.html").stat().st_size < len(text)
 
 
@@ -352,34 +423,13 @@ def test_the_shared_lines_stand_side_by_side(tmp_path):
 
 def test_three_hundred_submissions_are_compared_and_the_copies_among_them_found(tmp_path, stub):
     draw = random.Random(7)
-    calls = ["abs", "sqrt", "exp", "sin", "cos", "tanh", "floor", "ceil", "sign", "square", "cbrt", "log1p"]
-
-    def program():
-        """A program of its own: no two of them share more than chance."""
-        lines, names = ["import numpy as np"], ["Ix", "Iy", "It"]
-        for function in range(3):
-            lines.append(f"def f{function}(Ix, Iy, It):")
-            for n in range(12):
-                a, b, c = (draw.choice(names) for _ in range(3))
-                op, po = draw.choice("+-*/"), draw.choice("+-*/@")
-                expression = draw.choice([
-                    f"np.{draw.choice(calls)}({a}) {op} {b}", f"({a} {op} {b}) {po} np.{draw.choice(calls)}({c})",
-                    f"np.stack([{a}, {b} {op} {c}], axis={n})", f"{a}[..., {n}] {op} {b}[{n}:] {po} {c}",
-                    f"np.where({a} > {n}, {b}, {c} {op} {a})", f"[{a} {op} i for i in {b} if i != {c}]",
-                ])  # fmt: skip
-                lines.append(f"    v{n} = {expression}")
-                names.append(f"v{n}")
-            lines.append(f"    return {draw.choice(names)}")
-            del names[3:]
-        return "\n".join(lines) + "\n"
-
-    texts = {f"s{i:03}": program() for i in range(300)}
+    texts = {f"s{i:03}": alone(draw) for i in range(300)}
     copies = {("s010", "s200"), ("s050", "s051"), ("s120", "s299")}
     for a, b in copies:
         texts[b] = disguised(texts[a].replace("import numpy as np\n", ""), seed=3)
     result = similar(handed_in(tmp_path / "in", **texts), stub)
     assert result["compared"] == 300
-    assert set(who(result)) == copies
+    assert set(same(result)) == copies and result["pairs"] == []
     assert result == similar(tmp_path / "in", stub)  # the same again
 
 

@@ -3,7 +3,8 @@
 Each function's syntax becomes a row of tokens in which names that a student chose, constants, comments and annotations
 leave no trace. Windows of `K` tokens are hashed, and of `WINDOW` neighboring hashes the smallest is kept: the
 document fingerprints of Schleimer, Wilkerson and Aiken, *Winnowing*, SIGMOD 2003. What the released exercise holds is
-taken away, and so is what a large share of the class wrote. Submissions are parsed here and never run.
+taken away. Submissions with the same code stand together as a group, and what many of the class share stands apart from
+the pairs with everyone who has it: a ring of copies looks like a lecture from outside. Submissions are parsed, never run.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
-import html
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,13 @@ __all__ = ["main", "similar"]
 
 K = 12  #: tokens in one fingerprint: about one line of array code
 WINDOW = 3  #: of so many neighboring fingerprints one is kept
-COMMON = 0.25  #: what this share of a class wrote is nobody's idea …
-FEWEST_COMMON = 6  #: … but in a small class a few who copy are not "the class"
+COMMON = 0.25  #: what this share of a class wrote makes no pairs, but is shown by itself …
+FEWEST_COMMON = 6  #: … and in a small class fewer than this are pairs
 EVIDENCE = 8  #: fewer fingerprints than this say nothing, whatever their share
 MAX_SOURCE = 256 << 10  #: characters of code that are parsed; stored outputs don't count
 MAX_LINES, MAX_WIDTH = 400, 300  #: lines of a function that are shown, and characters of a line
 MAX_PAIRS = 200  #: pairs shown with their lines: no person reads more
+MAX_NAMES = 8  #: students named in a line of the terminal; the page names all
 
 _BUILTINS = frozenset(dir(builtins))
 _Prints = list[tuple[bytes, int, int]]  # a fingerprint, and the first and last line that it covers
@@ -58,9 +59,9 @@ class _Script:
     submission: str
     units: list[_Unit] = field(default_factory=list)
     problem: str = ""
-
-    def prints(self) -> set[bytes]:
-        return {mark for unit in self.units for mark, _, _ in unit.prints}
+    text: str = ""
+    own: set[bytes] = field(default_factory=set)  # the fingerprints that are not the exercise's
+    whole: frozenset[bytes] = frozenset()  # the same before winnowing: what it comes down to as a program
 
 
 def similar(
@@ -92,9 +93,14 @@ def similar(
     Returns
     -------
     dict
-        ``pairs``, most alike first, each with ``a``, ``b``, ``share_a`` (how much of a's own code b has too),
-        ``share_b``, ``fingerprints`` (how many are shared) and ``passages`` (where, side by side); ``not_compared``:
-        who was left out, and why; ``compared``, ``common``, ``least``, ``shown``.
+        ``same``: groups of submissions with the same code, each with ``students``, ``submissions``, ``exact`` (letter for
+        letter, or apart from names, numbers, comments, layout and order) and the ``passages`` of its first two.
+        ``common``: code that many have, with ``students``, ``submissions`` and, in the same order, ``shares`` (how much of
+        their own code it is), and ``code``.
+        ``pairs``, most alike first, each with ``a``, ``b``, ``share_a`` (how much of a's own code, less the common one,
+        b has too), ``share_b``, ``fingerprints`` (how many are shared), ``also_a`` and ``also_b`` (who has the same code
+        as a, as b) and ``passages`` (where, side by side). ``not_compared``: who was left out, and why; ``compared``,
+        ``least``, ``shown``.
 
     Raises
     ------
@@ -110,11 +116,11 @@ def similar(
     ...     return [c - d, (d + a) ** 2, a / c]'''
     >>> yours = mine.replace("c", "total").replace("d =", "e =").replace("d,", "e,").replace("(d", "(e")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for name, text in {"ann": mine, "bob": yours}.items():
+    ...     for name, text in {"ann": mine, "bob": yours, "eve": mine + "\\n    return sorted(a, key=b.get)"}.items():
     ...         _ = pathlib.Path(folder, f"{name}.py").write_text(text, encoding="utf-8")
-    ...     pair, = similar(folder)["pairs"]
-    >>> pair["a"], pair["b"], pair["share_a"], pair["share_b"]
-    ('ann', 'bob', 1.0, 1.0)
+    ...     found = similar(folder)
+    >>> found["same"][0]["students"], found["pairs"][0]["b"], found["pairs"][0]["share_a"]
+    (['ann', 'bob'], 'eve', 1.0)
     """
     if not 0 < least <= 1:
         raise ValueError(f"least: expected a fraction over 0 and up to 1, such as 0.5, got {least:g}")
@@ -124,16 +130,25 @@ def similar(
         assignment_id = assignment_id or Path(stub).stem
     found, others = papers(submissions, assignment_id or "")
     scripts = [_script(paper) for paper in found]
+    for script in scripts:
+        script.own = {mark for unit in script.units for mark, _, _ in unit.prints} - released
+        script.whole = frozenset(mark for unit in script.units for mark in unit.everything) - released
+        if not script.problem and not script.whole:
+            script.problem, script.text = "no code besides the exercise", ""
+        elif not script.problem and len(script.own) < EVIDENCE:
+            script.problem = "too little code besides the exercise to compare"
+    groups = _groups(scripts)
+    compared = [group for group in groups if not group[0].problem]
     holders: dict[bytes, list[int]] = defaultdict(list)
-    for i, script in enumerate(scripts):
-        for mark in script.prints() - released:
+    for i, (script, *_) in enumerate(compared):
+        for mark in script.own:
             holders[mark].append(i)
-    most = max(FEWEST_COMMON, COMMON * sum(not script.problem for script in scripts))
-    common = {mark for mark, who in holders.items() if len(who) >= most}
-    own = Counter(i for mark, who in holders.items() if mark not in common for i in who)
-    both = Counter(
-        (a, b) for mark, who in holders.items() if mark not in common for n, a in enumerate(who) for b in who[n + 1 :]
-    )
+    common = _common(compared, holders)
+    for entry in common:
+        for mark in entry.pop("marks"):
+            holders.pop(mark, None)
+    own = Counter(i for who in holders.values() for i in who)
+    both = Counter((a, b) for who in holders.values() for n, a in enumerate(who) for b in who[n + 1 :])
     alike = [
         (shared, a, b)
         for (a, b), shared in both.items()
@@ -141,22 +156,20 @@ def similar(
     ]
     alike.sort(key=lambda row: (-row[0] / min(own[row[1]], own[row[2]]), -row[0], row[1], row[2]))
     pairs: list[dict[str, Any]] = []
-    for shared, a, b in alike:
-        marks = {mark for mark in scripts[a].prints() & scripts[b].prints() if mark not in common} - released
+    for shared, i, j in alike:
+        (a, *also_a), (b, *also_b) = compared[i], compared[j]
         pairs.append({
-            "a": scripts[a].student, "b": scripts[b].student,
-            "submission_a": scripts[a].submission, "submission_b": scripts[b].submission,
-            "share_a": round(shared / own[a], 4), "share_b": round(shared / own[b], 4), "fingerprints": shared,
-            "passages": _passages(scripts[a], scripts[b], marks) if len(pairs) < MAX_PAIRS else [],
+            "a": a.student, "b": b.student, "submission_a": a.submission, "submission_b": b.submission,
+            "also_a": [script.student for script in also_a], "also_b": [script.student for script in also_b],
+            "share_a": round(shared / own[i], 4), "share_b": round(shared / own[j], 4), "fingerprints": shared,
+            "passages": _passages(a, b, a.own & b.own & holders.keys()) if len(pairs) < MAX_PAIRS else [],
         })  # fmt: skip
-    for i, script in enumerate(scripts):
-        if not script.problem and own[i] < EVIDENCE:
-            script.problem = "too little code of its own to compare"
     left = [{"student": s.student, "submission": s.submission, "why": s.problem} for s in scripts if s.problem]
     left += [{"student": "", "submission": printable(name), "why": "not a submission"} for name in others]
     result = {
-        "least": least, "compared": len(scripts) - sum(bool(s.problem) for s in scripts), "common": len(common),
-        "shown": min(len(pairs), MAX_PAIRS), "pairs": pairs, "not_compared": left,
+        "least": least, "compared": sum(map(len, compared)), "shown": min(len(pairs), MAX_PAIRS),
+        "same": [_same(group) for group in groups if len(group) > 1], "common": common, "pairs": pairs,
+        "not_compared": left,
     }  # fmt: skip
     if out is not None:
         report.write_text(Path(out) / "similar.json", report.as_json(result))
@@ -174,18 +187,36 @@ def main(submissions: str, stub: str | None, assignment: str | None, least: floa
         beside = Path(assignment).with_name(f"{assignment_id}.ipynb")
         stub = stub or (str(beside) if beside.is_file() else None)
     result = similar(submissions, stub, least=least, assignment_id=assignment_id, out=out)
-    rows = [("shared", "of", "fingerprints", "students")] + [
-        (f"{pair['share_a']:.0%}", f"{pair['share_b']:.0%}", str(pair["fingerprints"]), f"{pair['a']} · {pair['b']}")
-        for pair in result["pairs"][:MAX_PAIRS]
-    ]
-    if result["pairs"]:
+    for title, rows in _sections(result):
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        print(title)
         for row in rows:
-            print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
-    for entry in result["not_compared"]:
-        print(f"not compared: {entry['student'] or entry['submission']}: {entry['why']}")
+            print("  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        print()
     print(_sentence(result) + (f" · {Path(out) / 'similar.html'}" if out is not None else ""))
     return 0
+
+
+def _sections(result: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+    """What the terminal shows: a heading in plain words, and rows of cells."""
+    same = [(f"{len(entry['students'])} students:", _few(entry["students"])) for entry in result["same"]]
+    common = [
+        (f"{_lines(entry['code'])} in {_size(entry, result)}:", _few(_shares(entry))) for entry in result["common"]
+    ]
+    pairs = [
+        (
+            _both(pair),
+            _lines(part["a"] for part in pair["passages"]),
+            f"{pair['share_a']:.0%}",
+            f"{pair['share_b']:.0%}",
+        )
+        for pair in result["pairs"][:MAX_PAIRS]
+    ]
+    left = [((entry["student"] or entry["submission"]) + ":", entry["why"]) for entry in result["not_compared"]]
+    head = ("", "in common", "of the first's code", "of the second's")
+    for title, rows in ((SAME, same), (COMMONLY, common), (PAIRS, pairs and [head, *pairs]), (LEFT, left)):
+        if rows:
+            yield title, [*rows]
 
 
 # ---------------------------------------------------------------------------------------------- from text to tokens
@@ -217,6 +248,7 @@ def _script(paper: Paper) -> _Script:
     if length > MAX_SOURCE:
         script.problem = f"{length:,} characters of code; at most {MAX_SOURCE:,} are read"
         return script
+    script.text = "\n".join(sources).strip()
     trees: list[tuple[str, str, ast.Module]] = []
     reason = ""
     for number, source in enumerate(sources, 1):
@@ -379,6 +411,71 @@ def _winnowed(grams: _Prints) -> _Prints:
     return [grams[i] for i in sorted(kept)]
 
 
+# ------------------------------------------------------------------------------------------------- groups and lectures
+
+
+def _groups(scripts: Iterable[_Script]) -> list[list[_Script]]:
+    """Submissions with the same code together, each other one alone. A few lines are the same only letter for letter."""
+    groups: dict[Hashable, list[_Script]] = {}
+    for script in scripts:
+        few = script.problem or len(script.own) < EVIDENCE
+        groups.setdefault((script.text or id(script)) if few else script.whole, []).append(script)
+    return [*groups.values()]
+
+
+def _common(groups: Sequence[Sequence[_Script]], holders: dict[bytes, list[int]]) -> list[dict[str, Any]]:
+    """Code that many have, a piece for each set of people; what is in no piece still counts for the pairs.
+
+    Copies of one program count once here, so that a ring alone is no lecture.
+    """
+    most = max(FEWEST_COMMON, COMMON * len(groups))
+    left = {mark for mark, who in holders.items() if len(who) >= most}
+    units = [(unit, {mark for mark, _, _ in unit.prints} & left) for first, *_ in groups for unit in first.units]
+    pieces: dict[tuple[int, ...], list[tuple[_Unit, set[bytes]]]] = defaultdict(list)
+    for unit, marks in sorted(units, key=lambda row: -len(row[1])):  # the longest shows best where it comes from
+        marks &= left
+        left -= marks
+        counts = Counter(i for mark in marks for i in holders[mark])
+        who = tuple(sorted(i for i, count in counts.items() if count * 4 >= 3 * len(marks)))
+        if len(who) >= most:
+            pieces[who].append((unit, marks))
+    found = []
+    for who, parts in pieces.items():
+        marks = {mark for _, some in parts for mark in some}
+        if len(marks) < EVIDENCE:
+            continue
+        shares = [(-len(script.own & marks) / len(script.own), script) for i in who for script in groups[i]]
+        shares.sort(key=lambda row: (row[0], row[1].student))
+        found.append({
+            "students": [script.student for _, script in shares],
+            "submissions": [script.submission for _, script in shares],
+            "shares": [round(-share, 4) for share, _ in shares],
+            "code": sorted((_side(unit, some) for unit, some in parts), key=_where),
+            "marks": marks,
+        })  # fmt: skip
+    return sorted(found, key=lambda entry: -len(entry["marks"]))
+
+
+def _same(group: Sequence[_Script]) -> dict[str, Any]:
+    """A group's entry in the result."""
+    first, second, *_ = group
+    passages: list[dict[str, Any]] = []
+    reached = ("", 0)
+    for passage in sorted(_passages(first, second, {*first.whole}), key=lambda passage: _where(passage["a"])):
+        _, place, line = _where(passage["a"])
+        if (place, line) > reached or place != reached[0]:  # a function in a function is there already
+            passages.append(passage)
+            reached = place, line + len(passage["a"]["text"]) - 1
+    return {
+        "students": [script.student for script in group], "submissions": [script.submission for script in group],
+        "exact": len({script.text for script in group}) == 1, "passages": passages,
+    }  # fmt: skip
+
+
+def _where(side: dict[str, Any]) -> tuple[int, str, int]:
+    return len(side["place"]), side["place"], side["first"]  # "cell 9" is before "cell 10"
+
+
 # --------------------------------------------------------------------------------------------------- side by side
 
 
@@ -403,72 +500,124 @@ def _side(unit: _Unit, shared: set[bytes]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .3rem; }
-table { border-collapse: collapse; } td, th { padding: .15rem .8rem .15rem 0; text-align: left; }
-.two { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; }
-.two > div { overflow-x: auto; } pre { margin: 0; font-size: .85rem; }
+# ----------------------------------------------------------------------------------------------- for a person to read
+
+SAME = "The same code, whatever its names, numbers, comments and order"
+COMMONLY = "Code that many have: from a lecture, or passed around?"
+PAIRS = "Pairs who have much in common"
+LEFT = "Not compared"
+
+_STYLE = """<style>
+body.wide { max-width: 80rem; } .two { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; }
+.two > div { min-width: 0; } .two p { margin: .5rem 0 0; } summary { cursor: pointer; }
 mark { background: #fc06; color: inherit; }
-"""
+</style>"""
 
 
 def _page(result: dict[str, Any]) -> str:
-    """The pairs as a page that stands alone. All that a student wrote is escaped."""
+    """The result as a page that stands alone. All that a student wrote is escaped."""
     pairs = result["pairs"][:MAX_PAIRS]
-    parts = ["<h1>Similar submissions</h1>", f"<p>{_text(_sentence(result))}</p>"]
-    parts.append(
-        "<p>The share is of a student's own code: without the released exercise, and without what a large share of the "
-        "class wrote. Names, constants and comments don't count. Marked lines hold what both have. A short task has "
-        "few right answers, so <strong>read before you conclude, and ask</strong>: this is no mark.</p>"
-    )
+    parts = [
+        _STYLE, "<h1>Similar submissions</h1>", f"<p>{_text(_sentence(result))}.</p>",
+        "<p>Only a student's own code counts, without the released exercise; names, numbers and comments don't. A short "
+        "task has few right answers, so <strong>read before you conclude, and ask</strong>: this is no mark.</p>",
+    ]  # fmt: skip
+    for entry in result["same"]:
+        how = "Letter for letter the same" if entry["exact"] else SAME
+        code = [_two(part, entry["exact"], marked=False) for part in entry["passages"]]
+        parts += [_heading(2, how), _paragraph(", ".join(entry["students"])), _folded("their code", code)]
+    for entry in result["common"]:
+        parts.append(_heading(2, f"This code stands in {_size(entry, result)}: from a lecture, or passed around?"))
+        parts.append(_paragraph("How much of their own code it is: " + ", ".join(_shares(entry))))
+        parts.append(_folded(f"the {_lines(entry['code'])}, marked", map(_column, entry["code"])))
     if pairs:
+        parts.append(_heading(2, PAIRS))
+        parts.append("<p>The marked lines hold what both have; what many have is left out here.</p>")
+        head = ["students", "lines in common", "of the first’s code", "of the second’s"]
         rows = [
-            f"<tr><td><a href='#pair{i}'>{_text(pair['a'])} · {_text(pair['b'])}</a></td>"
-            f"<td>{pair['share_a']:.0%}</td><td>{pair['share_b']:.0%}</td><td>{pair['fingerprints']}</td></tr>"
+            [f"<a href='#pair{i}'>{_text(_both(pair))}</a>", str(_count(side["a"] for side in pair["passages"])),
+             f"{pair['share_a']:.0%}", f"{pair['share_b']:.0%}"]
             for i, pair in enumerate(pairs)
-        ]
-        parts.append(
-            "<table><tr><th>students</th><th>of the first</th><th>of the second</th><th>fingerprints</th></tr>"
-            f"{''.join(rows)}</table>"
-        )
+        ]  # fmt: skip
+        parts.append(report._table(head, rows))
     for i, pair in enumerate(pairs):
-        parts.append(
-            f"<h2 id=pair{i}>{_text(pair['a'])} ({pair['share_a']:.0%}) · {_text(pair['b'])} ({pair['share_b']:.0%})</h2>"
-        )
-        for passage in pair["passages"]:
-            parts.append(f"<div class=two>{_column(passage['a'])}{_column(passage['b'])}</div>")
+        parts.append(f"<h3 id=pair{i}>{_text(_both(pair))}</h3>")
+        parts += map(_two, pair["passages"])
     if result["not_compared"]:
-        items = [
-            f"<li>{_text(entry['student'] or entry['submission'])}: {_text(entry['why'])}</li>"
-            for entry in result["not_compared"]
-        ]
-        parts.append(f"<h2>Not compared</h2><ul>{''.join(items)}</ul>")
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    head += f"<title>Similar submissions</title><style>{_STYLE}</style>"
-    return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+        items = [f"{entry['student'] or entry['submission']}: {entry['why']}" for entry in result["not_compared"]]
+        parts.append(_heading(2, LEFT) + f"<ul>{''.join(f'<li>{_text(item)}</li>' for item in items)}</ul>")
+    return report._document("Similar submissions", "".join(parts), "wide")
 
 
-def _column(side: dict[str, Any]) -> str:
-    shared = set(side["shared"])
+def _heading(level: int, text: str) -> str:
+    return f"<h{level}>{_text(text)}</h{level}>"
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{_text(text)}</p>"
+
+
+def _folded(title: str, code: Iterable[str]) -> str:
+    text = "".join(code)
+    return f"<details><summary>{_text(title)}</summary>{text}</details>" if text else ""
+
+
+def _two(passage: dict[str, Any], once: bool = False, marked: bool = True) -> str:
+    if once:
+        return _column(passage["a"], marked)
+    return f"<div class=two>{_column(passage['a'], marked)}{_column(passage['b'], marked)}</div>"
+
+
+def _column(side: dict[str, Any], marked: bool = True) -> str:
+    """A function's lines, with those that are shared marked."""
+    shared = set(side["shared"]) if marked else set()
     rows = []
     for number, line in enumerate(side["text"], side["first"]):
         text = f"{number:4}  {_text(line)}"
         rows.append(f"<mark>{text}</mark>" if number in shared else text)
     title = " · ".join(filter(None, (side["place"], side["name"])))
-    return f"<div><p>{_text(title)}</p><pre>{chr(10).join(rows)}</pre></div>"
+    return f"<div>{_paragraph(title)}<pre>{chr(10).join(rows)}</pre></div>"
 
 
 def _sentence(result: dict[str, Any]) -> str:
     pairs = len(result["pairs"])
-    text = f"{result['compared']} submissions compared, {pairs or 'no'} pair{'s' * (pairs != 1)} at {result['least']:.0%} or more"
+    parts = [
+        (len(result["same"]), "group", " with the same code"),
+        (len(result["common"]), "piece", " of code that many have"),
+    ]
+    parts.append((pairs, "pair", f" with {result['least']:.0%} or more in common"))
+    told = [f"{count or 'no'} {what}{'s' * (count != 1)}{of}" for count, what, of in parts if count or what == "pair"]
+    text = f"{result['compared']} submissions compared: {', '.join(told)}"
     if pairs > result["shown"]:
         text += f", the {result['shown']} most alike with their lines"
-    if result["common"]:
-        text += f"; {result['common']} fingerprints of common code left out"
     return text
 
 
-def _text(value: Any) -> str:
-    return html.escape(str(value))
+def _size(entry: dict[str, Any], result: dict[str, Any]) -> str:
+    return f"{len(entry['students'])} of {result['compared']} submissions"
+
+
+def _shares(entry: dict[str, Any]) -> list[str]:
+    return [f"{student} {share:.0%}" for student, share in zip(entry["students"], entry["shares"], strict=True)]
+
+
+def _both(pair: dict[str, Any]) -> str:
+    names = (pair[x] + (f" (and {len(pair[f'also_{x}'])} with the same)" if pair[f"also_{x}"] else "") for x in "ab")
+    return " · ".join(names)
+
+
+def _few(names: Sequence[str]) -> str:
+    rest = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _count(sides: Iterable[dict[str, Any]]) -> int:
+    return len({(side["place"], line) for side in sides for line in side["shared"]})  # a function in a function once
+
+
+def _lines(sides: Iterable[dict[str, Any]]) -> str:
+    count = _count(sides)
+    return f"{count} line{'s' * (count != 1)}"
+
+
+_text = report._text
