@@ -357,6 +357,14 @@ def test_what_is_not_right_gets_a_sentence(desk, kind):
     assert any(sentence in text for text in said), said
 
 
+def test_in_a_python_file_too_a_slip_of_the_keyboard_costs_only_the_function_it_is_in(desk):
+    other = "\ndef warp(image, flow)\n    return image\n"
+    assert marked(desk, IMPORTS + RIGHT + other, ".py")["status"] == "correct"
+    slip = marked(desk, IMPORTS + RIGHT.replace("Ix**2 +", "Ix**2 + +*") + other.replace("flow)", "flow):"), ".py")
+    assert (slip["status"], slip["score"]) == ("crashed", 0)
+    assert "the part with normal_flow can't be read: the file, line " in slip["findings"][0]["text"]
+
+
 def test_a_file_that_lies_beside_the_notebook_is_not_silently_missed(tmp_path):
     (tmp_path / "ada").mkdir()
     (tmp_path / "ada" / "01_test.ipynb").write_bytes(notebook(IMPORTS, "from helpers import stack", RIGHT))

@@ -210,3 +210,60 @@ def test_no_json_does_more_than_make_a_notebook_unreadable(value):
         Submission(json.dumps(value).encode(), ".ipynb")
     except Unreadable:
         return
+
+
+BROKEN = """import numpy as np
+K = 2
+
+@np.vectorize
+def a(x):
+    '''Text
+in column 0'''
+    return K * x
+
+def b(x)
+    return x
+
+def c(x):
+    return [x, 2
+if K:
+    D = 3
+else:
+    D = 4
+prnt D
+
+def d():
+    return D
+"""
+
+
+def test_in_a_python_file_only_the_broken_definitions_are_lost_and_each_is_named_by_line():
+    work = Submission(BROKEN.encode(), ".py")
+    assert work.load("a")(3) == 6 and work.load("d")() == 3
+    assert [error.split(":")[0] for error in work.errors] == [f"the file, line {n}" for n in (10, 14, 19)]
+    for name, line in ("b", 10), ("c", 14):
+        assert not work.untouched(name)
+        with pytest.raises(
+            LookupError, match=f"the part with {name} can't be read: the file, line {line}: SyntaxError"
+        ):
+            work.load(name)
+
+
+def test_in_a_cell_of_a_python_file_too():
+    work = Submission(b"# %%\ndef a(): return 1\n# %%\ndef b(): return 2\ndef c(: return 3\n", ".py")
+    assert work.load("a")() + work.load("b")() == 3
+    assert work.errors == ["cell 2, line 5: SyntaxError: invalid syntax"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Dear all\n\nhere is no answer\nGoodbye\n", 1),
+        ("import numpy as np\n\ndef f(:\n    return 1\n", 3),
+        ("x = 1\ny = (\n", 2),
+        ("def f(): pass\n" + "y = (\n" * 2000, 202),  # nobody's exercise: it is not looked through
+    ],
+)
+def test_a_file_in_which_no_definition_can_be_read_is_unreadable_and_the_sentence_names_the_line(text, line):
+    with pytest.raises(Unreadable, match=rf"^the file, line {line}: SyntaxError: "):
+        Submission(text.encode(), ".py")

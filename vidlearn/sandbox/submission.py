@@ -35,6 +35,13 @@ _NOT_PYTHON = {
 }  # fmt: skip
 
 
+# in column 0, if brackets and strings above are closed: a definition with its decorators, and any statement
+_DEFINITION = re.compile(r"^(?:@[^\n]*\n(?:[@#)\]} \t][^\n]*\n|\n){0,20})?(?:class\b|(?:async[ \t]+)?def\b)", re.M)
+_STATEMENT = re.compile(rf"""{_DEFINITION.pattern}|^(?!(?:else|elif|except|finally)\b)[^\s#)\]}}'"]""", re.M)
+_MOST = 1 << 20, 1000  # characters and blocks of a broken file that are looked through
+_NOT_PARSED = SyntaxError, ValueError, RecursionError, MemoryError
+
+
 class Unreadable(Exception):
     """The file is not a notebook or a Python file; the sentence says what is wrong with it."""
 
@@ -59,8 +66,9 @@ class Submission:
         self.errors: list[str] = []
         self.broken: list[tuple[str, str]] = []  # the text of a cell that is not Python, and why
         self.statements: list[tuple[str, ast.stmt]] = []
+        self.part = "cell" if suffix == ".ipynb" else "part"  # what is lost at most where something isn't Python
         for number, source in enumerate(sources, 1):
-            self._parse(number, source, f"cell {number}" if len(sources) > 1 else "the file")
+            self._parse(source, f"cell {number}" if len(sources) > 1 else "the file")
         if self.errors and not self.statements:
             raise Unreadable(self.errors[0])
         self.ran, self.within = 0, within
@@ -68,22 +76,43 @@ class Submission:
         sys.modules[module.__name__] = module
         self.names: dict[str, Any] = vars(module)
 
-    def _parse(self, number: int, source: str, place: str) -> None:
-        text = source
+    def _parse(self, source: str, place: str) -> None:
         try:
-            tree = ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            text = _without_magics(source)
-            try:
-                tree = ast.parse(text)
-            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-                line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-                self.errors.append(f"{place}{line}: {type(error).__name__}: {getattr(error, 'msg', None) or error}")
-                self.broken.append((source, self.errors[-1]))
-                return
+            pieces = [_tree(source)]
+            source = pieces[0][0]
+        except _NOT_PARSED as error:
+            pieces, lost = self._rest(source, place) if self.part == "part" else ([], [])
+            for text, why in lost or [(source, _why(place, error))]:
+                self.errors.append(why)
+                self.broken.append((text, why))
         name = f"<{place}>"
-        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-        self.statements += [(name, statement) for statement in tree.body]
+        self.statements += [(name, statement) for _, tree in pieces for statement in tree.body]
+        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+
+    def _rest(self, source: str, place: str) -> tuple[list[tuple[str, ast.Module]], list[tuple[str, str]]]:
+        """What can be read of a Python file that can't be read as a whole, as a notebook's other cells can.
+
+        Only where a definition is among it: a word or a number in an essay is Python, too.
+        """
+        kept, lost = [], list[tuple[str, str]]()
+        if len(source) > _MOST[0] or len(_STATEMENT.findall(source)) > _MOST[1]:
+            return [], []
+        for definition in _cut(source, _DEFINITION):
+            try:
+                kept.append(_tree(definition))
+                continue
+            except _NOT_PARSED:
+                new = True
+            for block in _cut(definition, _STATEMENT):
+                try:
+                    kept.append(_tree(block))
+                    new = True
+                except _NOT_PARSED as error:
+                    if new:
+                        lost.append((block, _why(place, error)))
+                    new = False  # of several broken lines in a row the first is told
+        defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        return (kept, lost) if any(isinstance(one, defined) for _, tree in kept for one in tree.body) else ([], [])
 
     def position(self, name: str) -> int:
         """The index of the statement that defines `name`, -1 if none does.
@@ -104,7 +133,7 @@ class Submission:
         return at < 0 or _is_stub(self.statements[at][1])
 
     def _broken(self, name: str) -> str:
-        """Why the cell in which `name` is defined could not be read, if there is one."""
+        """Why the cell or part in which `name` is defined could not be read, if there is one."""
         define = re.compile(
             rf"^[ \t]*(?:async\s+)?(?:def\s+|class\s+|(?={re.escape(name)}\s*=)){re.escape(name)}\b", re.M
         )
@@ -117,7 +146,7 @@ class Submission:
         a cell ends the process or never ends.
         """
         if self._is_empty(name) and (why := self._broken(name)):
-            raise LookupError(f"the cell with {name} can't be read: {why}")
+            raise LookupError(f"the {self.part} with {name} can't be read: {why}")
         at = self.position(name)
         while self.ran <= at:
             where, statement = self.statements[self.ran]
@@ -250,12 +279,30 @@ def _module(raw: bytes) -> list[str]:
     text = _decoded(raw, cookie=True)
     if "\0" in text:
         raise Unreadable("the file is not Python: it holds a null byte")
-    marks = [m.start() for m in _PERCENT.finditer(text)]
+    return _cut(text, _PERCENT)
+
+
+def _cut(text: str, mark: re.Pattern[str]) -> list[str]:
+    """The pieces of a text that begin at a mark, with blank lines in front, so that line numbers stay those of the file."""
+    marks = [m.start() for m in mark.finditer(text)]
     if not marks:
         return [text]
-    # blank lines in front, so that line numbers stay those of the file
     pieces = [(a, text[a:b]) for a, b in zip([0, *marks], [*marks, len(text)], strict=True)]
     return ["\n" * text.count("\n", 0, at) + piece for at, piece in pieces if piece.strip()]
+
+
+def _tree(source: str) -> tuple[str, ast.Module]:
+    """A text as Python, without IPython's own lines if that is what it takes; one of `_NOT_PARSED` if it isn't."""
+    try:
+        return source, ast.parse(source)
+    except _NOT_PARSED:
+        text = _without_magics(source)
+        return text, ast.parse(text)
+
+
+def _why(place: str, error: BaseException) -> str:
+    line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+    return f"{place}{line}: {type(error).__name__}: {getattr(error, 'msg', None) or error}"
 
 
 def _without_magics(source: str) -> str:
