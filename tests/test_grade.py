@@ -127,6 +127,40 @@ def test_a_wrong_definition_and_a_right_one_are_each_graded_on_their_own():
     assert [q["status"] for q in result["questions"]] == ["crashed", "correct"] and result["status"] == "partly"
 
 
+FOLLOWS = """
+import numpy as np
+def structure_tensor(Ix, Iy, window=5):
+    return TENSOR
+def solve(J, b):
+    return np.linalg.pinv(J) @ b
+def sums(Ix, Iy, window):
+    return structure_tensor(Ix, Iy, window)
+def lucas_kanade(Ix, Iy, It, window=5):
+    return solve(sums(Ix, Iy, window), np.ones((*It.shape[:2], 2, 1)))[..., 0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "begin"),
+    [
+        (FOLLOWS.replace("TENSOR", "np.ones((*Ix.shape[:2], 2, 2))"), "begin there"),
+        (FOLLOWS.replace("return TENSOR", "raise NotImplementedError"), "begin there"),
+        (FOLLOWS.replace("TENSOR", "np.ones((*Ix.shape[:2], 2, 2))").replace("sums(Ix, Iy, window)", "np.eye(2)"), ""),
+    ],
+    ids=["wrong", "missing", "not called"],
+)
+def test_a_wrong_answer_that_calls_another_wrong_answer_is_told_where_to_begin(source, begin):
+    asked = {
+        "assignment": TOML["assignment"],
+        "question": [{"operation": "flow.structure_tensor"}, {"operation": "flow.lucas_kanade"}],
+    }
+    with Desk(Assignment.from_dict(asked), seed=3, examples=4, feedback=False) as desk:
+        result = desk.grade(Paper("a", "a.py", source.encode(), ".py"))
+    first, second = ([note for note in told(q, "note") if "begin" in note] for q in result["questions"])
+    said = "it calls your `structure_tensor`, which is not right either: begin there"
+    assert first == [] and second == ([said] if begin else [])
+
+
 def test_the_same_seed_gives_the_same_result(tmp_path):
     (tmp_path / "student-01.py").write_text(IMPORTS + WRONG)
     first, again = (grade(tmp_path, Assignment.from_dict(TOML), seed=5, examples=4) for _ in range(2))
@@ -142,7 +176,7 @@ def test_hidden_questions_show_marks_and_no_reasons():
 
 def hidden_in(result, desk):
     """The hidden inputs of a size that nobody guesses which a result tells."""
-    banks = [exam.bank for exams in desk.exams for exam in exams.values()]
+    banks = [exam.bank(number) for exam in desk.exams.values() for number in range(desk.banks)]
     cases = [case for bank in banks for family in bank.families.values() for case in family]
     arrays = [np.asarray(value) for case in cases for value in case.inputs.values()]
     shown = json.dumps(result)

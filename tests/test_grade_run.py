@@ -18,13 +18,14 @@ import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vidlearn import grade as grading
 from vidlearn.grade import Assignment, GradeError, grade, running
 from vidlearn.grade.grading import Desk, _content
 from vidlearn.grade.intake import Paper
-from vidlearn.judge import judge
+from vidlearn.judge import Stopped, judge
 from vidlearn.sandbox import Isolation, Sandbox
 
 RIGHT = """
@@ -85,8 +86,7 @@ def facts(out):
 
 
 def bank_of(desk, source, student="ada"):
-    exams = desk.exams_for(Paper(student, f"{student}.py", source, ".py"))
-    return desk.exams.index(exams)
+    return desk.bank_of(Paper(student, f"{student}.py", source, ".py"))
 
 
 def test_the_same_file_meets_the_same_bank_whoever_hands_it_in_and_a_class_meets_them_all():
@@ -116,7 +116,7 @@ def cells_of(*sources):
 )  # fmt: skip
 def test_comments_and_formatting_are_no_new_draw_of_the_inputs(suffix, first, others):
     with Desk(ASKED, seed=3, examples=2) as desk:
-        banks = {desk.exams.index(desk.exams_for(Paper("ada", "a", raw, suffix))) for raw in (first, *others)}
+        banks = {desk.bank_of(Paper("ada", "a", raw, suffix)) for raw in (first, *others)}
         assert len(banks) == 1
 
 
@@ -140,10 +140,10 @@ def test_banks_differ_and_the_same_seed_draws_the_same():
         return [
             [
                 case.inputs["Ix"].tobytes()
-                for cases in exams["flow.normal_flow"].bank.families.values()
+                for cases in desk.exams["flow.normal_flow"].bank(number).families.values()
                 for case in cases
             ]
-            for exams in desk.exams
+            for number in range(desk.banks)
         ]
 
     with Desk(ASKED, seed=3, examples=6) as desk, Desk(ASKED, seed=3, examples=6) as twin:
@@ -152,7 +152,7 @@ def test_banks_differ_and_the_same_seed_draws_the_same():
         assert first == inputs(twin)
 
 
-def test_no_bank_is_drawn_while_a_submission_is_open_and_each_is_drawn_once(tmp_path, monkeypatch):
+def test_a_right_answer_waits_for_no_bank_once_it_is_open_and_each_is_drawn_once(tmp_path, monkeypatch):
     from vidlearn.judge import bank as banks
 
     open_now, drawn, real_draw, real_worker = [], [], banks.draw, Sandbox._fork
@@ -174,21 +174,40 @@ def test_no_bank_is_drawn_while_a_submission_is_open_and_each_is_drawn_once(tmp_
     assert len({seed for _, seed in drawn}) == 4 and len(drawn) == len(set(drawn))
 
 
-@pytest.mark.parametrize("name", ["flow.normal_flow", "flow.structure_tensor_eigenvalues"])
-def test_a_mistake_that_has_a_name_earns_the_same_on_every_bank(name):
+@pytest.mark.parametrize("name", ["flow.fl_all", "flow.median_filter_flow", "layers.max_pool3d"])
+def test_a_wrong_answer_earns_the_same_whichever_bank_its_code_got(name):
     asked = Assignment.from_dict({"question": [{"operation": name, "points": 10}]})
     with Desk(asked, seed=8) as desk:
-        exams = [exams[name] for exams in desk.exams]
+        exam, numbers = desk.exams[name], range(desk.banks)
     operation = asked.questions[0].operation
+    lucky = 0
     for mistake in operation.spec.mistakes:
-        earned = set()
-        for exam in exams:
-            rows = judge(
-                lambda *a, **k: mistake.wrong(operation.reference, *a, **k),  # noqa: B023
-                operation, bank=exam.bank, shrink=False,
-            ).rows  # fmt: skip
-            earned.add(0 if exam.earns_nothing(rows) else round(sum(exam.points(rows).values()), 2))
-        assert len(earned) == 1, (mistake.name, earned)
+
+        def answer(*args, **kwargs):
+            return mistake.wrong(operation.reference, *args, **kwargs)  # noqa: B023
+
+        rows = [exam.verdict(answer, number).rows for number in numbers]
+        held = [{row.name for row in each if row.held} for each in rows]
+        earned = {0 if exam.earns_nothing(each) else round(sum(exam.points(each).values()), 2) for each in rows}
+        assert held == held[:1] * len(held) and len(earned) == 1, mistake.name
+        alone = [judge(answer, operation, bank=exam.bank(number), shrink=False).rows for number in numbers]
+        lucky += any({row.name for row in each if row.held} != held[0] for each in alone)
+    assert lucky  # else nothing is shown here
+
+
+def test_an_answer_that_ends_its_process_on_another_bank_is_told_so_on_each():
+    asked = Assignment.from_dict({"question": [{"operation": "flow.normal_flow"}]})
+    with Desk(asked, seed=8, examples=3) as desk:
+        exam = desk.exams["flow.normal_flow"]
+
+    def fatal(Ix, Iy, It):
+        if any(np.array_equal(Ix, case.inputs["Ix"]) for case in one):
+            raise Stopped("crashed", "the process ended")
+        return np.zeros((*Ix.shape, 2))
+
+    every = [[case for cases in exam.bank(n).families.values() for case in cases] for n in range(desk.banks)]
+    one = [next(c for c in every[2] if c.inputs["Ix"].size > 3)]
+    assert {exam.verdict(fatal, number).status for number in range(desk.banks)} == {"crashed"}
 
 
 def test_marks_do_not_depend_on_how_many_processes_grade(tmp_path):

@@ -7,8 +7,8 @@ import contextlib
 import hmac
 import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
 from typing import Any
@@ -63,8 +63,8 @@ class Desk:
     """Where submissions are graded one after another: a warm sandbox, and banks drawn once from the secret seed.
 
     There are several banks, of which a submission gets one. The secret and the file's code decide which, so the same
-    code meets the same inputs, whoever hands it in and whichever process grades it. A bank is drawn when the first
-    submission needs it, and before that submission is opened.
+    code meets the same inputs, whoever hands it in and whichever process grades it. A bank is drawn when a submission
+    first needs it.
     """
 
     def __init__(
@@ -77,14 +77,13 @@ class Desk:
         banks: int = BANKS,
     ) -> None:
         self.assignment, self.seed, self.examples, self.feedback = assignment, seed, examples, feedback
-        self.views = {q.operation.name: (q.helper_sources(), q.shut()) for q in assignment.questions}
+        self.banks = banks
         self.layers = layers
         self.sandbox = Sandbox(assignment.packages, layers)
-        #: for each bank what is asked on it, by operation
-        self.exams = [
-            {q.operation.name: _Exam(q, _bank_seed(seed, number), examples) for q in assignment.questions}
-            for number in range(banks)
-        ]
+        self.sandbox.begin()  # it warms up and is tried while banks are drawn here
+        self.views = {q.operation.name: (q.helper_sources(), q.shut()) for q in assignment.questions}
+        seeds = [_bank_seed(seed, number) for number in range(banks)]
+        self.exams = {q.operation.name: _Exam(q, seeds, examples) for q in assignment.questions}
 
     def __enter__(self) -> Desk:
         return self
@@ -127,27 +126,28 @@ class Desk:
         try:
             if paper.problem:
                 return blank(paper, self.assignment, paper.status, paper.problem, self.isolation)
-            exams = self.exams_for(paper)
+            number = self.bank_of(paper)
             with _Bench(self, paper) as bench:
-                return self._result(paper, bench, exams)
+                return self._result(paper, bench, number)
         except Unreadable as error:
             return blank(paper, self.assignment, "unreadable", str(error), self.isolation)
         except Stopped as stop:
             return blank(paper, self.assignment, stop.status, f"reading the file: {stop.sentence}", self.isolation)
 
-    def exams_for(self, paper: Paper) -> dict[str, _Exam]:
-        """The bank that this paper gets, drawn by now: nothing is drawn while a submission runs."""
+    def bank_of(self, paper: Paper) -> int:
+        """The number of the bank that this paper gets, which is drawn by now."""
         digest = hmac.digest(str(self.seed).encode(), _content(paper), "sha256")
-        exams = self.exams[int.from_bytes(digest[:8], "big") % len(self.exams)]
-        for exam in exams.values():
-            _ = exam.bank
-        return exams
+        number = int.from_bytes(digest[:8], "big") % self.banks
+        for exam in self.exams.values():
+            exam.bank(number)
+        return number
 
-    def _result(self, paper: Paper, bench: _Bench, exams: dict[str, _Exam]) -> dict[str, Any]:
+    def _result(self, paper: Paper, bench: _Bench, number: int) -> dict[str, Any]:
         answers = {}
         # in the order of the definitions, so that cells run once and only as far as the question needs
         for question in sorted(self.assignment.questions, key=lambda q: bench.places[q.operation.short][0]):
-            answers[question.operation.name] = self._question(question, bench, exams[question.operation.name])
+            answers[question.operation.name] = self._question(question, bench, number)
+        self._say_what_follows(paper, answers)
         questions = [answers[question.operation.name] for question in self.assignment.questions]
         marks = [entry["score"] for entry in questions]
         return {
@@ -157,7 +157,8 @@ class Desk:
             "isolation": bench.isolation, "questions": questions,
         }  # fmt: skip
 
-    def _question(self, question: Question, bench: _Bench, exam: _Exam) -> dict[str, Any]:
+    def _question(self, question: Question, bench: _Bench, number: int) -> dict[str, Any]:
+        exam = self.exams[question.operation.name]
         at, untouched = bench.places[question.operation.short]
         if untouched:
             why = "there is no such function" if at < 0 else "the function is still the empty one"
@@ -170,7 +171,7 @@ class Desk:
             return _entry(question, 0.0, "crashed", [_note(str(error.args[0]))], bench.output())
         sentences = [_note(f"while the cells ran: {line}") for line in candidate.load_errors]
         output = bench.output()
-        verdict = judge(candidate, question.operation, bank=exam.bank, shrink=False, named=False)
+        verdict = exam.verdict(candidate, number)
         bench.output()  # what is printed here may be a hidden input: nobody sees it
         if verdict.stopped:
             status = verdict.status if verdict.status in STATUSES else "crashed"
@@ -192,6 +193,20 @@ class Desk:
         if nothing and any(finding["kind"] == "holds" for finding in findings) and question.visibility == "visible":
             findings.append(_note(nothing))
         return _entry(question, score, status, findings + sentences, output)
+
+    def _say_what_follows(self, paper: Paper, answers: dict[str, dict[str, Any]]) -> None:
+        """Where a wrong answer calls another that is wrong, too, say so: there may be one thing to mend, not two."""
+        wrong = {
+            question.operation.short: question
+            for question in self.assignment.questions
+            if answers[question.operation.name]["status"] not in ("correct", "not run")
+            and question.visibility == "visible"
+        }
+        for name, question in wrong.items() if len(wrong) > 1 else ():
+            answer = answers[question.operation.name]
+            if called := [f"`{other}`" for other in _calls(paper, name, set(wrong) - {name})]:
+                beside = "which is not right either" if len(called) == 1 else "which are not right either"
+                answer["findings"].append(_note(f"it calls your {' and '.join(called)}, {beside}: begin there"))
 
     def _explain(self, question: Question, bench: _Bench) -> tuple[list[dict[str, Any]], str]:
         """What a wrong answer looks like and prints, in a fresh worker, on inputs that anyone can draw."""
@@ -225,20 +240,52 @@ def _content(paper: Paper) -> bytes:
     Where it can't be read, or is longer than an exercise ever is, it is the file.
     """
     try:
-        sources = submission._notebook(paper.source) if paper.suffix == ".ipynb" else submission._module(paper.source)
-        if sum(map(len, sources)) > MAX_CODE:
-            return paper.source
-        return "\n".join(_code(source) for source in sources).encode("utf-8", "surrogatepass")
-    except (submission.Unreadable, ValueError, RecursionError, MemoryError):
+        sources = _sources(paper)
+        return "\n".join(map(_code, sources)).encode("utf-8", "surrogatepass") if sources else paper.source
+    except (ValueError, RecursionError, MemoryError):
         return paper.source
 
 
+def _sources(paper: Paper) -> list[str]:
+    """The text of its cells, where it is short enough to be parsed on this side."""
+    try:
+        sources = submission._notebook(paper.source) if paper.suffix == ".ipynb" else submission._module(paper.source)
+    except submission.Unreadable:
+        return []
+    return sources if sum(map(len, sources)) <= MAX_CODE else []
+
+
+def _calls(paper: Paper, name: str, others: set[str]) -> list[str]:
+    """Which of the other functions one function of a submission calls, also through functions of its own."""
+    used: dict[str, set[str]] = {}
+    try:
+        for source in _sources(paper):
+            for node in _tree(source) or ():
+                if isinstance(node, ast.FunctionDef):
+                    names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+                    used[node.name] = used.get(node.name, set()) | names
+    except (ValueError, RecursionError, MemoryError):
+        return []
+    reached, ahead = set[str](), [name]
+    while ahead:
+        new = used.get(ahead.pop(), set()) - reached
+        reached |= new
+        ahead += new - others
+    return sorted(reached & others)
+
+
 def _code(source: str) -> str:
+    tree = _tree(source)
+    return source if tree is None else "\n".join(map(ast.dump, tree))
+
+
+def _tree(source: str) -> list[ast.stmt] | None:
+    """The statements of a cell, also of one with a notebook's own commands; None where it can't be read."""
     for text in (source, submission._without_magics(source)):
         with contextlib.suppress(SyntaxError, ValueError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a stranger's code
-            return "\n".join(map(ast.dump, ast.parse(text).body))
-    return source
+            return ast.parse(text).body
+    return None
 
 
 def _bank_seed(seed: int, number: int) -> int:
@@ -248,15 +295,37 @@ def _bank_seed(seed: int, number: int) -> int:
 
 @dataclass
 class _Exam:
-    """One question's secret bank, and what an empty-handed answer would hold on it."""
+    """One question's secret banks, and what an empty-handed answer would hold on them."""
 
     question: Question
-    seed: int
+    seeds: list[int]
     examples: int
 
-    @cached_property
-    def bank(self) -> Bank:
-        return Bank.draw(self.question.operation, self.seed, self.examples)
+    def bank(self, number: int) -> Bank:
+        """One bank; it is drawn once."""
+        return Bank.draw(self.question.operation, self.seeds[number], self.examples)
+
+    def verdict(self, candidate: Callable[..., Any], number: int) -> Verdict:
+        """The verdict on one bank; for a wrong answer a row must then hold on all of them.
+
+        What goes wrong on few inputs may hold on one bank and break on the next. The points of a wrong answer don't
+        hang on which one it got.
+        """
+        verdict = self._on(number, candidate)
+        for other in range(len(self.seeds)):
+            if verdict.status != "wrong":
+                break
+            if other != number:
+                again = self._on(other, candidate)
+                if again.stopped:
+                    return again
+                verdict = replace(verdict, rows=_both(verdict.rows, again.rows), notes=verdict.notes or again.notes)
+        return verdict
+
+    def _on(self, number: int, candidate: Callable[..., Any]) -> Verdict:
+        if isinstance(candidate, Candidate):
+            candidate.seconds = 0.0  # the time limit is for one bank
+        return judge(candidate, self.question.operation, bank=self.bank(number), shrink=False, named=False)
 
     @cached_property
     def for_nothing(self) -> list[set[str]]:
@@ -281,9 +350,7 @@ class _Exam:
                 ),
             )
 
-        verdicts = [
-            judge(idle, self.question.operation, bank=self.bank, shrink=False, named=False) for idle in (zeros, echo)
-        ]
+        verdicts = [self.verdict(idle, 0) for idle in (zeros, echo)]
         return [
             {row.name for row in verdict.rows if row.held and row.kind != "form"}
             for verdict in verdicts
@@ -308,6 +375,14 @@ class _Exam:
         free = [row for row in counted if row.name not in split]
         each = (self.question.points - sum(split.values())) / len(free) if free else 0.0
         return {row.name: (split.get(row.name, each) if row.held else 0.0) for row in counted}
+
+
+def _both(rows: list[Row], others: list[Row]) -> list[Row]:
+    """The rows of two banks as one: each holds where it holds on both."""
+    broken = {row.name: row for row in others if not row.held}
+    names = {row.name for row in rows}
+    merged = [broken.get(row.name, row) if row.held else row for row in rows]
+    return merged + [row for row in others if row.name not in names and not row.held]
 
 
 class _Bench:

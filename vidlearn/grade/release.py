@@ -235,7 +235,8 @@ def _question(question: Question, store: _Store, laws: _Laws) -> dict[str, Any]:
     """One asked function in the index: everything but the answer's source."""
     operation = question.operation
     spec, signature, bank = operation.spec, operation.signature, Bank.draw(operation, PUBLIC_SEED)
-    released = [(law, inputs) for law, inputs in bank.laws if laws.take(question, law, inputs)]
+    tried = [(law, [inputs for _, inputs in asked]) for law, asked in bank.laws]
+    released = [(law, inputs) for law, inputs in tried if laws.take(question, law, inputs)]
     return {
         "backend": question.backend,
         "parameters": list(signature.python.parameters),

@@ -53,7 +53,7 @@ class Bank:
     seed: int
     dtype: str
     families: dict[str, list[Case]] = field(repr=False)
-    laws: list[tuple[Law, list[dict[str, Any]]]] = field(repr=False)
+    laws: list[tuple[Law, list[tuple[str, dict[str, Any]]]]] = field(repr=False)  # each input with its family
 
     @staticmethod
     def draw(operation: Operation, seed: int = 0, examples: int = 25, dtype: str = "float64") -> Bank:
@@ -131,12 +131,12 @@ def _draw(operation: Operation, seed: int, examples: int, dtype: str) -> Bank:
     families = {name: [_case(operation, inputs) for inputs in inputs_list] for name, inputs_list in drawn.items()}
     laws = []
     for law in spec.laws:
-        from_families = [drawn[name] for name in (law.cases or tuple(spec.cases))]
+        from_families = law.cases or tuple(spec.cases)
         share = max(2, examples // (2 * len(from_families)))
         # the last ones: Hypothesis draws the simplest first, and on an image of zeros hardly a law can break
-        inputs_list = [inputs for family in from_families for inputs in family[-share:]]
+        asked = [(family, inputs) for family in from_families for inputs in drawn[family][-share:]]
         for name, strategy in law.draws.items():
-            extra = draw(strategy, len(inputs_list), seed) or [None]
-            inputs_list = [{**inputs, name: extra[i % len(extra)]} for i, inputs in enumerate(inputs_list)]
-        laws.append((law, inputs_list))
+            extra = draw(strategy, len(asked), seed) or [None]
+            asked = [(family, {**inputs, name: extra[i % len(extra)]}) for i, (family, inputs) in enumerate(asked)]
+        laws.append((law, asked))
     return Bank(operation, seed, dtype, families, laws)

@@ -29,6 +29,7 @@ class Difference:
     where: str
     expected: str
     got: str
+    unanswered: bool = False  # there was no answer at all
 
 
 def form_problem(outcome: Outcome, expected: tuple[np.ndarray, ...], dtype: str, strict: bool) -> str:

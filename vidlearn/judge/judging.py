@@ -144,8 +144,8 @@ class _Trial:
         self.rows = [Row("form", FORM, not form, form), *case_rows]
         if not form:
             self._look_again()
-        for law, inputs_list in self.bank.laws:
-            self._try_law(law, inputs_list)
+        for law, asked in self.bank.laws:
+            self._try_law(law, asked)
 
     def _answered(self) -> bool:
         return any(o.error != "NotImplementedError" for outcomes in self.outcomes.values() for o in outcomes)
@@ -165,21 +165,33 @@ class _Trial:
             if always or not row.held:
                 self.rows.append(row)
 
-    def _try_law(self, law: Law, inputs_list: list[dict[str, Any]]) -> None:
+    def _try_law(self, law: Law, asked: list[tuple[str, dict[str, Any]]]) -> None:
+        """A law breaks on an input where there is an answer; where there is none, only if there is none anywhere.
+
+        A family that gets no answer has its own row for that. It must not take every law with it.
+        """
         row = Row("law", law.statement, True, "")
-        for inputs in inputs_list:
+        stated, broken, silent = False, None, None
+        for family, inputs in asked:
             difference = self._breaks(law, inputs)
-            if difference:
-                row = replace(
-                    row,
-                    held=False,
-                    detail=difference.got
-                    if not difference.where
-                    else f"{difference.where}: expected {difference.expected}, got {difference.got}",
-                )
-                self.failures.append((row, None, law, inputs, difference))
+            if difference is None:
+                stated = True
+            elif difference.unanswered and self._unanswered(family):
+                silent = silent or (inputs, difference)
+            else:
+                broken = inputs, difference
                 break
+        broken = broken or (None if stated else silent)
+        if broken:
+            inputs, difference = broken
+            said = f"{difference.where}: expected {difference.expected}, got {difference.got}"
+            row = replace(row, held=False, detail=said if difference.where else difference.got)
+            self.failures.append((row, None, law, inputs, difference))
         self.rows.append(row)
+
+    def _unanswered(self, family: str) -> bool:
+        """Whether an input of this family gets no answer at all: its own row says so already."""
+        return any(outcome.problem for outcome in self.outcomes[family])
 
     def _breaks(self, law: Law, inputs: dict[str, Any], runner: Runner | None = None) -> Difference | None:
         """Return how the law breaks on this input for the candidate (or another), or None."""
@@ -187,7 +199,7 @@ class _Trial:
             with np.errstate(all="ignore"):
                 said = law.holds((runner or self.runner).as_function, **inputs)
         except FormError as error:
-            return Difference("", "", str(error))
+            return Difference("", "", str(error), unanswered=True)
         except Stopped:
             raise
         except Exception as error:  # an answer so odd that the law can't even be stated for it
