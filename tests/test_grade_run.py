@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
+import importlib
 import io
 import json
 import multiprocessing
@@ -208,6 +209,19 @@ def test_an_answer_that_ends_its_process_on_another_bank_is_told_so_on_each():
     every = [[case for cases in exam.bank(n).families.values() for case in cases] for n in range(desk.banks)]
     one = [next(c for c in every[2] if c.inputs["Ix"].size > 3)]
     assert {exam.verdict(fatal, number).status for number in range(desk.banks)} == {"crashed"}
+
+
+def test_what_is_drawn_does_not_hang_on_what_else_a_process_has_loaded(tmp_path, monkeypatch):
+    import hypothesis.strategies as st
+
+    from vidlearn.judge.drawing import draw
+
+    strategy = st.integers(0, 10**9)
+    first = draw(strategy, 60, seed=1)
+    (tmp_path / "loaded_here.py").write_text(f"NUMBERS = {[*range(10**6, 10**6 + 300)]}")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("loaded_here")
+    assert draw(strategy, 60, seed=1) == first
 
 
 def test_marks_do_not_depend_on_how_many_processes_grade(tmp_path):

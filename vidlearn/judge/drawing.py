@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,7 +35,32 @@ def _run(strategy: SearchStrategy[Any], body: Callable[[Any], None], seed: int, 
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
     )
-    seeded(seed)(quiet(given(strategy)(body)))()
+    with _nothing_from_this_process():
+        seeded(seed)(quiet(given(strategy)(body)))()
+
+
+@contextlib.contextmanager
+def _nothing_from_this_process() -> Iterator[None]:
+    """Hypothesis also draws constants that it reads in the source of the modules that happen to be loaded.
+
+    The same seed must draw the same in every process, and reading the source takes a while.
+    """
+    from hypothesis.internal.conjecture import providers
+
+    real = getattr(providers, "_get_local_constants", None)
+    if real is None:  # another version
+        yield
+        return
+    nothing, known = providers.Constants(), len(providers._local_constants)
+    if known:
+        providers.CONSTANTS_CACHE.cache.clear()
+    providers._get_local_constants = lambda: nothing
+    try:
+        yield
+    finally:
+        providers._get_local_constants = real
+        if known:
+            providers.CONSTANTS_CACHE.cache.clear()
 
 
 def draw(strategy: SearchStrategy[Any], examples: int, seed: int) -> list[Any]:
