@@ -227,10 +227,8 @@ class Sandbox:
             sys.setswitchinterval(interval)
 
     def _wait_until_warm(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it takes too long, or this end is closed
             self._warm = self._control.recv(1) == b"!"
-        except OSError:  # it takes too long, or this end is closed
-            pass
         if self._warm:
             return
         self._process.kill()
