@@ -150,6 +150,19 @@ def test_bad_arguments_exit_with_2(arguments, capsys):
     assert "usage" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("verb", "unneeded"),
+    [
+        ("grade", {"vidlearn.grade.bundle", "vidlearn.grade.release", "vidlearn.grade.exports", "hypothesis"}),
+        ("check", {"vidlearn.grade", "hypothesis"}),
+    ],
+)
+def test_a_verb_loads_nothing_of_another(verb, unneeded):
+    code = f"import sys; from vidlearn.cli import parser; parser({verb!r}); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "vidlearn.cli" in loaded and not unneeded & set(loaded)
+
+
 def test_an_unknown_operation_is_answered_with_near_ones(capsys):
     assert main(["compare", "normal_flaw"]) == 2
     assert "did you mean" in capsys.readouterr().err

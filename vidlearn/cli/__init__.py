@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 import tempfile
@@ -11,8 +12,11 @@ from collections.abc import Sequence
 __all__ = ["main", "parser"]
 
 
-def parser() -> argparse.ArgumentParser:
-    """Build the parser of all verbs; it imports nothing heavy."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Build the parser of all verbs.
+
+    With `only`, the other verbs are there in name: the modules that know their arguments are not imported.
+    """
     from vidlearn import __version__
 
     top = argparse.ArgumentParser(prog="vidlearn", description="A teaching library for video understanding.")
@@ -66,20 +70,22 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--dtype", default="float32", choices=("float64", "float32"))
 
-    p = verb("grade", "grade a folder of submissions in a sandbox")
-    from vidlearn.grade import add_arguments
+    def verb_of(module: str, name: str, help_: str) -> None:
+        p = verb(name, help_)
+        if only in (None, name):
+            importlib.import_module(module).add_arguments(p)
 
-    add_arguments(p)
-
-    p = verb("grade bundle", "make the autograder for Gradescope: one zip that grades one submission there")
-    from vidlearn.grade import bundle
-
-    bundle.add_arguments(p)
-
-    p = verb("release", "make what students get, and the Gradescope and nbgrader bundles of an assignment")
-    from vidlearn.grade import release
-
-    release.add_arguments(p)
+    verb_of("vidlearn.grade", "grade", "grade a folder of submissions in a sandbox")
+    verb_of(
+        "vidlearn.grade.bundle",
+        "grade bundle",
+        "make the autograder for Gradescope: one zip that grades one submission there",
+    )
+    verb_of(
+        "vidlearn.grade.release",
+        "release",
+        "make what students get, and the Gradescope and nbgrader bundles of an assignment",
+    )
 
     p = verb("sandbox", "say what keeps submissions apart on this machine, as tried just now")
     p.add_argument("--probe", action="store_true", help="show every attempt to get out, and what came of it")
@@ -98,10 +104,11 @@ def parser() -> argparse.ArgumentParser:
         "--out", metavar="DIR", help="write similar.html, with the shared lines side by side, and similar.json"
     )
 
-    p = verb("export", "bring marks out: Gradescope, your Canvas or Moodle file, CSV, or an SQLite gradebook")
-    from vidlearn.grade import exports
-
-    exports.add_arguments(p)
+    verb_of(
+        "vidlearn.grade.exports",
+        "export",
+        "bring marks out: Gradescope, your Canvas or Moodle file, CSV, or an SQLite gradebook",
+    )
 
     p = verb("nets", "list the networks, or print one's layer table: shapes, receptive fields, parameters, MACs")
     p.add_argument("net", nargs="?", help="such as r3d_18; all if none is named")
@@ -128,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:2] == ["grade", "bundle"]:  # a verb of two words; submissions in a folder of that name are ./bundle
         given[:2] = ["grade bundle"]
-    args = parser().parse_args(given)
+    args = parser(given[0] if given else None).parse_args(given)
     # Hypothesis would leave a folder of its own wherever a verb is run
     os.environ.setdefault(
         "HYPOTHESIS_STORAGE_DIRECTORY",
