@@ -5,6 +5,8 @@ import io
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -389,3 +391,9 @@ def test_results_that_are_none_are_refused_and_nothing_is_written(text, tmp_path
         read_results(path)
     assert main(["export", str(path), "--to", "csv", "--out", str(out)]) == 2
     assert not out.exists()
+
+
+def test_no_module_of_the_exports_imports_the_one_that_imports_it():
+    code = "import sys, vidlearn.grade.nbgrader, vidlearn.grade.canvas; print('vidlearn.grade.exports' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "False\n"

@@ -15,9 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vidlearn.grade import report
+from vidlearn.grade import report, tables
 from vidlearn.grade.assignment import Assignment, Question
-from vidlearn.grade.exports import _harmless, _table
 from vidlearn.grade.intake import printable
 from vidlearn.sandbox.submission import _without_magics
 
@@ -478,15 +477,15 @@ def gradebook_csv(results: Iterable[dict[str, Any]], assignment: str) -> str:
     rows = [dict(zip(COLUMNS, COLUMNS, strict=True))]
     for result in results:
         row = {
-            "assignment": _harmless(assignment),
-            "student_id": _harmless(result.get("student_id") or result["student"]),
+            "assignment": tables.harmless(assignment),
+            "student_id": tables.harmless(result.get("student_id") or result["student"]),
             "max_score": str(float(result["max_score"])),
         }
         if result["score"] is not None:
             score = str(float(result["score"]))
             row |= {"raw_score": score, "late_submission_penalty": "0.0", "score": score}
         rows.append(row)
-    return _table([row.get(name, "") for name in COLUMNS] for row in rows)
+    return tables.table([row.get(name, "") for name in COLUMNS] for row in rows)
 
 
 def feedback(
