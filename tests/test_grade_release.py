@@ -9,6 +9,7 @@ import inspect
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -21,8 +22,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import vidlearn as vl
 from vidlearn.cli import main as cli
-from vidlearn.grade import SAMPLES, Assignment, grade, grading
+from vidlearn.grade import SAMPLES, Assignment, grade, grading, report
 from vidlearn.grade.bundle import _handed_in, autograder, grade_here
 from vidlearn.grade.intake import Paper, one_paper
 from vidlearn.grade.release import _Laws, release, student_files
@@ -316,8 +318,6 @@ def only_contiguous(Ix, Iy, It):
 
 
 def test_the_checks_hold_answers_to_the_judge_s_rules(handed_out):
-    import vidlearn as vl
-
     check = opened(handed_out(FIRST)).check
 
     def named(function):
@@ -334,6 +334,38 @@ def test_the_checks_hold_answers_to_the_judge_s_rules(handed_out):
         warp = lambda: None  # noqa: E731
         warp.__name__ = "warp"
         check(warp)
+
+
+@pytest.mark.parametrize("shape", ["right", "wrong"])
+def test_the_check_the_handout_and_the_report_count_the_same_things_and_list_what_they_count(shape, handed_out):
+    code = (
+        "import numpy as np\ndef normal_flow(Ix, Iy, It):\n"
+        f"    return np.zeros((*Ix.shape, {2 if shape == 'right' else 3}))\n"
+    )
+    names: dict = {}
+    exec(code, names)
+    verdict, card = vl.check(names["normal_flow"]), opened(handed_out(FIRST)).check(names["normal_flow"])
+    asked = next(q for q in Assignment.read(FIRST).questions if q.operation.short == "normal_flow")
+    spec = asked.operation.spec
+    counted = len(spec.cases) + len(spec.laws) + (shape == "wrong")
+    left = opened(handed_out(FIRST))._store()[0]["questions"]["normal_flow"]["laws_left_out"]
+
+    said = re.search(r"(\d+) of (\d+) hold", verdict.text())
+    assert int(said[2]) == counted == len(verdict.shown)
+    assert verdict.text().count("\n  breaks") == 1 and int(said[1]) == sum(row.held for row in verdict.shown)
+    assert said[0] in verdict._repr_html_()
+
+    said = re.search(r"(\d+) of (\d+) hold", repr(card))
+    assert int(said[2]) == counted - left == len(card.rows)
+    assert int(said[2]) - int(said[1]) == repr(card).count("\n  breaks")
+
+    with grading.Desk(Assignment.read(FIRST), seed=1, examples=5) as desk:
+        result = desk.grade(Paper("ada", "ada.py", code.encode(), ".py"))
+    (question,) = (q for q in result["questions"] if q["operation"] == "flow.normal_flow")
+    told = report.markdown({**result, "questions": [question]}, "T")
+    said = re.search(r"(?:(\d+)|None) of (\d+) hold", told)
+    assert int(said[2]) == counted
+    assert told.count("- **holds**") == int(said[1] or 0) and told.count("- **breaks**") == counted - int(said[1] or 0)
 
 
 def test_the_released_checks_end_a_call_that_never_ends(handed_out):

@@ -35,7 +35,7 @@ LAYOUT = "reads arrays in any memory layout"
 
 
 class Card:
-    """What was found about one function: `right`, and a row (name, what broke or "") for all that was looked at."""
+    """What was found about one function: `right`, and a row (name, what broke or "") for all that is counted."""
 
     def __init__(
         self, name: str, status: str, rows: list[tuple[str, str]], smallest: str = "", notes: str = ""
@@ -126,9 +126,10 @@ class _Check:
         rows = [(f"cases: {name}", self.family(cases)) for name, cases in self.question["families"].items()]
         if not self.attempted:
             return Card(self.name, "not attempted", [], notes="the function raises NotImplementedError: write its body")
-        rows.insert(0, (FORM, self.form))
-        if not self.form:
-            rows.append((LAYOUT, self.layout()))
+        if self.form:  # a right form is no feat, and not counted
+            rows.insert(0, (FORM, self.form))
+        elif layout := self.layout():
+            rows.append((LAYOUT, layout))
         rows += [(law["statement"], self.law(law)) for law in self.question["laws"]]
         notes = []
         if self.changed:

@@ -219,8 +219,8 @@ def _blocks(question: dict[str, Any], shaky: bool) -> list[_Block]:
 
 
 def _count(findings: list[dict[str, Any]]) -> str:
-    """How much holds, in words; only what can earn points is counted."""
-    rows = [finding for finding in findings if finding["kind"] in ("holds", "breaks") and "points" in finding]
+    """How much holds, in words; what is listed below is counted."""
+    rows = [finding for finding in findings if finding["kind"] in ("holds", "breaks")]
     held = sum(finding["kind"] == "holds" for finding in rows)
     if not rows or held == len(rows):
         return f"All {held} hold" if held > 1 else ""

@@ -23,8 +23,8 @@ _STYLE = (
 def card(verdict: Verdict) -> str:
     """Return the verdict as self-contained HTML."""
     color = _COLORS.get(verdict.status, "#9a6700")
-    held = sum(row.held for row in verdict.rows)
-    tally = f" · {held} of {len(verdict.rows)} hold" if verdict.rows else ""
+    held = sum(row.held for row in verdict.shown)
+    tally = f" · {held} of {len(verdict.shown)} hold" if verdict.shown else ""
     out = [
         f'<div class="vidlearn-verdict" style="{_STYLE.format(color=color)}">',
         f'<div><b style="color:{color}">{html.escape(verdict.status)}</b> <code>{html.escape(verdict.operation)}</code>'

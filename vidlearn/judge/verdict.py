@@ -98,6 +98,11 @@ class Verdict:
         return self.status == "right"
 
     @property
+    def shown(self) -> list[Row]:
+        """The rows that are listed and counted: case families, laws, and what breaks the form; a right form is no feat."""
+        return [row for row in self.rows if row.kind != "form" or not row.held]
+
+    @property
     def score(self) -> float:
         """The share of case families and laws that hold; 0 unless at least one case family does."""
         judged = [row for row in self.rows if row.kind != "form"]
@@ -115,10 +120,9 @@ class Verdict:
 
     def text(self, hints: int = 1) -> str:
         """Return the verdict for a terminal, with the first `hints` hints."""
-        held = [row for row in self.rows if row.held]
         head = f"{self.status}   {self.operation}"
-        if self.rows:
-            head += f"   {len(held)} of {len(self.rows)} hold"
+        if self.shown:
+            head += f"   {sum(row.held for row in self.shown)} of {len(self.shown)} hold"
         where = (
             ""
             if (self.backend, self.dtype) == ("numpy", "float64")
@@ -137,8 +141,8 @@ class Verdict:
     def _facts(self, hints: int) -> list[tuple[str, str]]:
         """The lines of the verdict: a title of one or two words, and what there is to say."""
         facts = []
-        held = [row.title for row in self.rows if row.held]
-        broken = [row for row in self.rows if not row.held]
+        held = [row.title for row in self.shown if row.held]
+        broken = [row for row in self.shown if not row.held]
         if self.status == "not attempted":
             facts.append(("to do", "the function raises NotImplementedError; write its body and check again"))
         if self.stopped:
