@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vidlearn
+from vidlearn.cli import main
 from vidlearn.grade import Assignment, grade, nbgrader
 from vidlearn.sandbox import Sandbox, SandboxError
 
@@ -374,6 +376,46 @@ def test_a_submission_from_elsewhere_gets_no_page_and_is_named(tmp_path):
     assert not (tmp_path / "feedback").exists()
 
 
+def test_what_moodle_lets_download_gets_a_folder_of_the_student_s_number(tmp_path):
+    toml = ROOT / "exercises" / "01_brightness_constancy.toml"
+    text = (ROOT / "exercises" / "01_brightness_constancy.ipynb").read_text(encoding="utf-8")
+    places = [
+        "Lovelace Ada_12345_assignsubmission_file/01_brightness_constancy.ipynb",
+        "O'Brien Pat_12346_assignsubmission_file_/deeper/my work (1).ipynb",
+        "Nobody, (Dr.)_assignsubmission_file/nb.ipynb",
+    ]
+    with zipfile.ZipFile(tmp_path / "moodle.zip", "w") as download:
+        for place in places:
+            download.writestr(place, text)
+    grade(tmp_path / "moodle.zip", toml, tmp_path / "marks", require_isolation=False)
+    arguments = ["export", str(tmp_path / "marks" / "results.json"), "--to", "nbgrader", "--out"]
+    assert main([*arguments, str(tmp_path / "course")]) == 0
+    name, students = "01_brightness_constancy", {"12345", "12346", "Nobody_ _Dr._"}
+    pages = {path.relative_to(tmp_path / "course").as_posix() for path in tmp_path.glob("course/feedback/*/*/*")}
+    assert pages == {f"feedback/{student}/{name}/{name}.html" for student in students}
+    with open(tmp_path / "course" / f"grades-{name}.csv", encoding="utf-8", newline="") as file:
+        assert {row["student_id"] for row in csv.DictReader(file)} == students
+
+
+def test_two_students_never_share_a_folder_and_no_id_leads_out_of_the_course(tmp_path):
+    def result(number, name="Ada"):
+        place = f"{name}_assignsubmission_file/nb.ipynb"
+        facts = {"student": name, "submission": place, "student_id": number, "status": "correct", "questions": []}
+        return facts | {"score": 1.0, "max_score": 1}
+
+    same = [result("12"), result("12", "Bob"), result("a/b"), result("a\\b", "Eve")]
+    written, left = nbgrader.feedback(same, "hw", tmp_path / "same")
+    assert len(left) == 4 and len(written) == 1
+    odd = ["..", "../../x", "/etc", "=1+1", "a\0b", "-", "x" * 5000, "\U0001f600" * 300]
+    written, left = nbgrader.feedback(map(result, odd), "hw", tmp_path / "odd")
+    assert left == [] and len(written) == 1 + len(odd)
+    assert all(path.resolve().parents[2] == tmp_path / "odd" / "feedback" for path in written[1:])
+    with written[0].open(encoding="utf-8", newline="") as file:
+        rows = [row["student_id"] for row in csv.DictReader(file)]
+    assert rows == [path.parts[-3] for path in written[1:]]
+    assert all(re.fullmatch(r"\w([\w.@+ -]*\w)?", row) and len(row.encode()) < 256 for row in rows)
+
+
 def test_a_mark_that_does_not_exist_is_empty_and_no_name_is_a_formula():
     results = [
         {"student": "=1+1", "submission": "a", "score": None, "max_score": 2, "status": "not run", "questions": []}
@@ -384,8 +426,6 @@ def test_a_mark_that_does_not_exist_is_empty_and_no_name_is_a_formula():
 
 
 def test_the_export_verb_writes_into_the_course(course, marks, tmp_path, capsys):
-    from vidlearn.cli import main
-
     (tmp_path / "results.json").write_text(json.dumps(marks), encoding="utf-8")
     toml = ROOT / "exercises" / "01_brightness_constancy.toml"
     arguments = ["export", str(tmp_path / "results.json"), "--to", "nbgrader", "--out", str(tmp_path / "course")]

@@ -17,7 +17,7 @@ from typing import Any
 
 from vidlearn.grade import report, tables
 from vidlearn.grade.assignment import Assignment, Question
-from vidlearn.grade.intake import printable
+from vidlearn.grade.intake import _MOODLE, printable
 from vidlearn.sandbox.submission import _without_magics
 
 __all__ = ["checksum", "feedback", "gradebook_csv", "problems", "release", "without_answers"]
@@ -34,6 +34,7 @@ COLUMNS = (
 _MARKER = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)")  # anywhere in a line, as nbgrader has it
 _FOLDER = re.compile(r"\w([\w. -]*\w)?")  # nbgrader takes these names; "+" it does not
 _STUDENT = re.compile(r"\w([\w.@+ -]*\w)?")  # an address too
+_LONGEST = 60  # characters of a folder's name: at most 255 bytes, whatever the script
 
 _TEST = """\
 import vidlearn as vl
@@ -478,7 +479,7 @@ def gradebook_csv(results: Iterable[dict[str, Any]], assignment: str) -> str:
     for result in results:
         row = {
             "assignment": tables.harmless(assignment),
-            "student_id": tables.harmless(result.get("student_id") or result["student"]),
+            "student_id": tables.harmless(_downloaded(result) or result.get("student_id") or result["student"]),
             "max_score": str(float(result["max_score"])),
         }
         if result["score"] is not None:
@@ -496,7 +497,8 @@ def feedback(
     Parameters
     ----------
     results
-        What `vidlearn.grade.grade` made of the course's ``submitted`` folder.
+        What `vidlearn.grade.grade` made of the course's ``submitted`` folder, or of a course system's download: there a
+        student's folder is the id, and the page has the assignment's name.
     assignment
         The assignment's id.
     folder
@@ -513,19 +515,41 @@ def feedback(
     if not _FOLDER.fullmatch(assignment):
         raise ValueError(f"assignment: its id {assignment!r} can't name a part of an nbgrader course")
     written, left = [folder / f"grades-{assignment}.csv"], []
-    for result in results:
-        # nbgrader looks a page up by the names of the folders and of the notebook that was handed in
-        student, *between = result["submission"].split("/")
-        name = Path(between[-1]).stem if between else ""
-        if not (_STUDENT.fullmatch(student) and _FOLDER.fullmatch(name)) or between[:-1] not in ([assignment], []):
-            left.append(f"{printable(result['student'])}: {printable(result['submission'])} is no place in a course")
+    places = [_place(result, assignment) for result in results]
+    for result, place in zip(results, places, strict=True):
+        who = printable(result["student"])
+        if place is None:
+            left.append(f"{who}: {printable(result['submission'])} is no place in a course")
             continue
-        place = folder / "feedback" / student / assignment
-        report.write_text(place / f"{name}.html", report.page(result, title or assignment))
-        written.append(place / f"{name}.html")
+        student, name = place
+        if places.count(place) > 1:
+            left.append(f"{who}: several submissions would be that of {student}")
+            continue
+        page = folder / "feedback" / student / assignment
+        report.write_text(page / f"{name}.html", report.page(result, title or assignment))
+        written.append(page / f"{name}.html")
         for needed in ("timestamp.txt", "submission_secret.txt"):  # by which nbgrader finds whose page it is
             handed = folder / "submitted" / student / assignment / needed
             if handed.is_file() and not handed.is_symlink():
-                report.write_text(place / needed, handed.read_text(encoding="utf-8", errors="replace")[:10_000])
+                report.write_text(page / needed, handed.read_text(encoding="utf-8", errors="replace")[:10_000])
     report.write_text(written[0], gradebook_csv(results, assignment))
     return written, left
+
+
+def _place(result: Mapping[str, Any], assignment: str) -> tuple[str, str] | None:
+    """The student's folder in ``feedback`` and the page's name, by which nbgrader looks it up; None if there is none."""
+    student, *between = result["submission"].split("/")
+    name = Path(between[-1]).stem if between else ""
+    if known := _downloaded(result):  # what the file is called there is no name of a notebook in this course
+        return known, assignment
+    if between[:-1] in ([assignment], []) and _STUDENT.fullmatch(student) and _FOLDER.fullmatch(name):
+        return student, name
+    return None
+
+
+def _downloaded(result: Mapping[str, Any]) -> str:
+    """The student's id as a folder's name, if the submission comes from a course system's download and not from nbgrader."""
+    if not result.get("student_id") and not _MOODLE.fullmatch(result["submission"].split("/")[0]):
+        return ""
+    known = printable(str(result.get("student_id") or result["student"]))[:_LONGEST]
+    return re.sub(r"[^\w.@+ -]|^\W|\W$", "_", known)
