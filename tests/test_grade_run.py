@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support import answers
 from vidlearn import grade as grading
 from vidlearn.grade import Assignment, GradeError, grade, running
 from vidlearn.grade.grading import Desk, _content
@@ -29,13 +30,7 @@ from vidlearn.grade.intake import Paper
 from vidlearn.judge import Stopped, judge
 from vidlearn.sandbox import Isolation, Sandbox
 
-RIGHT = """
-import numpy as np
-def normal_flow(Ix, Iy, It):
-    squared = Ix**2 + Iy**2
-    scale = -It / np.where(squared > 0, squared, 1)
-    return np.stack([scale * Ix, scale * Iy], axis=-1)
-"""
+RIGHT = "\nimport numpy as np" + answers.RIGHT
 WRONG = RIGHT.replace("-It", "It")
 PARTLY = RIGHT.replace("np.where(squared > 0, squared, 1)", "squared")
 TOML = {
