@@ -28,7 +28,7 @@ from vidlearn.grade import Assignment, GradeError, grade, running
 from vidlearn.grade.grading import Desk, _content
 from vidlearn.grade.intake import Paper
 from vidlearn.judge import Stopped, judge
-from vidlearn.sandbox import Isolation, Sandbox
+from vidlearn.sandbox import Isolation, Sandbox, SandboxError
 
 RIGHT = "\nimport numpy as np" + answers.RIGHT
 WRONG = RIGHT.replace("-It", "It")
@@ -227,6 +227,61 @@ def test_marks_do_not_depend_on_how_many_processes_grade(tmp_path):
     assert one == run(folder, seed=5, jobs=2)[0]
 
 
+# ---------------------------------------------------------------------------------------------------- the same file twice
+
+
+def test_copies_are_graded_once_and_get_the_same_result_under_their_own_names(tmp_path, graded):
+    folder = handed_in(tmp_path / "in", ada=WRONG, ben=RIGHT, cleo=WRONG, dora=WRONG + "#", emil=WRONG)
+    (folder / "fay.ipynb").write_bytes(cells_of(WRONG))
+    results, said = run(folder, tmp_path / "out", seed=5, feedback=False)
+    assert sorted(graded) == ["ada", "ben", "dora", "fay"]
+    assert [r["student"] for r in results] == ["ada", "ben", "cleo", "dora", "emil", "fay"]
+    first = results[0]
+    for i, name in ((2, "cleo"), (4, "emil")):
+        assert results[i] == {**first, "student": name, "submission": f"{name}.py"}
+        assert json.loads((tmp_path / "out" / "reports" / f"{name}.json").read_text()) == results[i]
+    assert sum(": wrong" in line or ": partly" in line for line in said) == 5
+    graded.clear()
+    again, _ = run(folder, tmp_path / "out", feedback=False)
+    assert again == results and graded == []  # each is kept under its own name
+    (folder / "ada.py").write_text(RIGHT)
+    assert run(folder, tmp_path / "out", feedback=False)[0][1:] == results[1:] and graded == ["ada"]
+
+
+@pytest.mark.parametrize("how", ["here", "processes", "executor"])
+def test_a_copy_gets_what_it_would_get_alone(tmp_path, how):
+    sources = {"ada": WRONG, "ben": PARTLY, "cleo": "def normal_flow(:", "dora": "import os; os._exit(3)"}
+    folder, alone = (
+        handed_in(tmp_path / name, **{f"{who}{i}": source for who, source in sources.items() for i in range(first, 2)})
+        for name, first in (("in", 0), ("alone", 1))
+    )
+    if how == "executor":
+        with ThreadPoolExecutor(2) as threads:
+            results, _ = run(folder, executor=threads, **EXECUTOR)
+    else:
+        results, _ = run(folder, jobs=1 + (how == "processes"), **EXECUTOR)
+    assert len(results) == 8 and results[1::2] == run(alone, **EXECUTOR)[0]
+
+
+def test_what_has_no_mark_is_not_handed_on(tmp_path, graded, monkeypatch):
+    folder = handed_in(tmp_path / "in", ada=RIGHT, ben=RIGHT, cleo=RIGHT)
+    real = Desk._grade
+
+    def failing(self, paper):
+        if paper.student == "ada":
+            raise SandboxError("no processes left")
+        return real(self, paper)
+
+    monkeypatch.setattr(Desk, "_grade", failing)
+    results, _ = run(folder, seed=5)
+    assert [r["score"] for r in results] == [None, 10, 10] and graded == ["ada", "ben", "cleo"]
+
+
+def test_papers_that_could_not_be_read_are_no_copies_of_one_another():
+    todo = [(i, Paper(f"s{i}", f"s{i}", problem="two files")) for i in range(2)]
+    assert [len(group) for group in running.copies(todo)] == [1, 1]
+
+
 # --------------------------------------------------------------------------------------------- only what changed, again
 
 
@@ -238,7 +293,7 @@ def test_a_second_run_grades_only_what_is_new_or_changed(tmp_path, students, gra
     again, said = run(students, out)
     assert again == first and graded == []
     assert said == [f"seed: that of the last run, from {out}/run.json", "3 of 3 are as they were and keep their marks"]
-    handed_in(students, ben=RIGHT, dora=WRONG)
+    handed_in(students, ben=RIGHT + "# mended", dora=WRONG)
     changed, said = run(students, out)
     assert graded == ["ben", "dora"] and "2 of 4 are as they were and keep their marks" in said
     assert [r["score"] for r in changed] == [10, 10, first[2]["score"], 0] and changed[0] == first[0]
@@ -375,8 +430,6 @@ def test_pages_named_in_a_forged_record_are_not_taken_away(tmp_path, students):
 
 
 def test_what_was_not_run_is_tried_again(tmp_path, students, monkeypatch):
-    from vidlearn.sandbox import SandboxError
-
     out, real, broken = tmp_path / "out", Sandbox.worker, [True]
 
     def failing(self, limits=None):

@@ -122,19 +122,25 @@ def grade(
             else:
                 lines.say(f"seed: that of the last run, from {keeper.out}/run.json")
         wanted = False if trust_submissions else require_isolation
+        required = _level(wanted, len(found))
+        plan = running.Plan(asked, seed, examples, feedback, banks, required)
         isolation = None
         if executor is None:
             stack.enter_context(_unreadable_memory())
             desk = stack.enter_context(Desk(asked, seed, examples, feedback, banks=banks))
-            isolation = desk.isolation
-            required = _required(wanted, isolation, len(found), lines.say)
-            desk.sandbox.require = required  # of every single worker, not only of the one that was looked at
         else:
             stack.callback(running.close_desks)  # where its tasks came back to this process
-            required = _level(wanted, len(found))
-        plan = running.Plan(asked, seed, examples, feedback, banks, required)
+        todo = keeper.look(plan, found, again)
+        groups = running.copies(todo)
+        here = executor is None and min(jobs, len(groups)) <= 1
+        if executor is None:
+            for _, paper in [one for one in todo if here and not one[1].problem][:1]:
+                desk.bank_of(paper)  # drawn while the sandbox is tried
+            isolation = desk.isolation
+            _check_enough(wanted, isolation, len(found), lines.say)
+            desk.sandbox.require = required  # of every single worker, not only of the one that was looked at
+        keeper.begin(isolation)
         changed = keeper.changed(plan)
-        todo = keeper.begin(plan, found, isolation, again)
         kept = len(found) - len(todo)
         if again:
             lines.say("all are graded anew")
@@ -143,13 +149,13 @@ def grade(
         elif kept:
             lines.say(f"{kept} of {len(found)} are as they were and keep their marks")
         lines.begin(len(found), kept)
-        if executor is not None:
-            graded = running.spread(executor, plan, todo)
-        elif min(jobs, len(todo)) > 1:
-            graded = running.in_processes(plan, todo, jobs)
-        else:
-            graded = running.one_by_one(desk, todo)
-        with contextlib.closing(graded):
+
+        def grade_all(some: running.Papers) -> running.Results:
+            if executor is not None:
+                return running.spread(executor, plan, some)
+            return running.one_by_one(desk, some) if here else running.in_processes(plan, some, jobs)
+
+        with contextlib.closing(running.copies_once(groups, grade_all)) as graded:
             for i, result in graded:
                 lines.graded(keeper.keep(i, result))
         keeper.finish()
@@ -165,21 +171,18 @@ def _level(asked: str | bool | None, papers: int) -> str | None:
     return MINIMUM if asked is None else str(asked)
 
 
-def _required(
-    asked: str | bool | None, isolation: dict[str, Any], papers: int, say: Callable[[str], None]
-) -> str | None:
-    """The level to insist on, or None; `GradeError` where this machine gives less."""
-    required = _level(asked, papers)
-    level = required or MINIMUM
+def _check_enough(asked: str | bool | None, isolation: dict[str, Any], papers: int, say: Callable[[str], None]) -> None:
+    """`GradeError` where this machine gives less than the level that is required; a note for a single paper."""
+    level = _level(asked, papers) or MINIMUM
     lacks = {} if asked is False else Isolation(isolation["missing"]).lacks(level)
     if not lacks:
-        return required
+        return
     missing = "; ".join(f"{name}: {why}" for name, why in lacks.items())
     if asked is None and papers == 1:
         say(
             f"note: graded at isolation level {isolation['level']}, which is enough for a file that you trust ({missing})"
         )
-        return None
+        return
     if asked is None:
         raise GradeError(
             f"this machine does not keep {papers} submissions apart as level {level} asks ({missing}): grade on Linux, "

@@ -41,6 +41,8 @@ __all__ = [
     "Notes",
     "Plan",
     "cluster",
+    "copies",
+    "copies_once",
     "grade_there",
     "in_processes",
     "one_by_one",
@@ -95,6 +97,30 @@ def _digest(value: Any) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------ where to grade
+
+
+def copies(todo: Papers) -> list[list[tuple[int, Paper]]]:
+    """The papers in groups of the same bytes, which get the same result: the bank too is chosen by what they say."""
+    groups: dict[Any, list[tuple[int, Paper]]] = {}
+    for i, paper in todo:
+        groups.setdefault(i if paper.problem else (paper.suffix, paper.source), []).append((i, paper))
+    return list(groups.values())
+
+
+def copies_once(groups: Sequence[Papers], grade: Callable[[Papers], Results]) -> Results:
+    """Grade one paper of each group and hand its result on to the others; where there is no mark, nothing is handed on."""
+    others = {group[0][0]: group[1:] for group in groups}
+    left: list[tuple[int, Paper]] = []
+    with contextlib.closing(grade([group[0] for group in groups])) as graded:
+        for i, result in graded:
+            yield i, result
+            for j, paper in others[i]:
+                if result["score"] is None:
+                    left.append((j, paper))
+                else:
+                    yield j, {**result, "submission": paper.submission, "student": paper.student}
+    if left:
+        yield from grade(left)
 
 
 def one_by_one(desk: Desk, todo: Papers) -> Results:
@@ -283,12 +309,12 @@ class Keeper:
         last = {**(last if isinstance(last, dict) else {}), "seed": self.before.get("seed")}
         return [name for name, value in {"seed": plan.seed, **plan.settings}.items() if last.get(name) != value]
 
-    def begin(self, plan: Plan, found: Sequence[Paper], isolation: dict[str, Any] | None, again: bool) -> Papers:
-        """Return the papers that are to be graded; `results` holds what is known from before.
+    def look(self, plan: Plan, found: Sequence[Paper], again: bool) -> Papers:
+        """Return the papers that are to be graded; nothing is written yet.
 
         A folder with the marks of others is no place for these, unless all is graded `again`: `GradeError`.
         """
-        self.plan, self.isolation = plan, isolation
+        self.plan, self.again = plan, again
         self.found = list(found)
         self.names = report.file_names(paper.student for paper in found)
         there = self.before.get("pages")
@@ -307,26 +333,30 @@ class Keeper:
                 f"{'is' if count == 1 else 'are'} not among these submissions: {', '.join(self.gone[:3])}"
                 f"{' …' if count > 3 else ''}; give another --out, or --again to leave them out"
             )
+        kept = [None if again or self.out is None else self._kept(paper) for paper in found]
+        self.kept = {i: result for i, result in enumerate(kept) if result is not None}
+        return [(i, paper) for i, paper in enumerate(found) if i not in self.kept]
+
+    def begin(self, isolation: dict[str, Any] | None) -> None:
+        """Write down what is known from before; `results` holds it, too."""
+        self.isolation = isolation
         # written first with nobody graded, and completed as marks come in: a run cut short says so itself
         self.results = [
-            self._with_facts(blank(p, plan.assignment, "not run", report.LATER, isolation), p) for p in found
+            self._with_facts(
+                self.kept.get(i) or blank(paper, self.plan.assignment, "not run", report.LATER, isolation), paper
+            )
+            for i, paper in enumerate(self.found)
         ]
-        todo = list(enumerate(found))
         if self.out is None:
-            return todo
+            return
         for part in [one for room in (".", "reports", "kept") for one in (self.out / room).glob(".*.part")]:
             part.unlink(missing_ok=True)  # half a file of a run that was killed as it wrote
-        for one in (self.out / "kept").glob("*.json") if again else ():
+        for one in (self.out / "kept").glob("*.json") if self.again else ():
             one.unlink()
-        kept = {i: self._kept(paper) for i, paper in todo}
-        for i, result in kept.items():
-            if result is not None:
-                self.results[i] = self._with_facts(result, found[i])
         self._run(finished=False)
-        for i, result in kept.items():  # a page from before says what no longer counts
-            if result is not None or (self.out / "reports" / f"{self.names[i]}.html").exists():
+        for i, name in enumerate(self.names):  # a page from before says what no longer counts
+            if i in self.kept or (self.out / "reports" / f"{name}.html").exists():
                 self._pages(i)
-        return [(i, paper) for i, paper in todo if kept[i] is None]
 
     def keep(self, i: int, result: dict[str, Any]) -> dict[str, Any]:
         """Write one student's mark and report at once, and all results every now and then."""

@@ -31,7 +31,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -234,8 +233,10 @@ class Sandbox:
         self._process.kill()
         assert self._process.stderr
         said = b"" if self._process.stderr.closed else self._process.stderr.read()
-        lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise SandboxError(f"the warm process did not start: {lines[-1][:500]}")
+        lines = said.decode(errors="replace").strip().splitlines()
+        raise SandboxError(
+            f"the warm process {f'did not start: {lines[-1][:500]}' if lines else 'is gone and said nothing'}"
+        )
 
     def _fork(self, limits: Limits) -> Worker:
         if not self._warm:
@@ -579,8 +580,6 @@ def installed(names: Sequence[str]) -> list[str]:
     >>> [Path(path).name for path in installed(["numpy"])]
     ['numpy', 'numpy.libs']
     """
-    by_import: Mapping[str, list[str]] = {}
-    distributions: list[metadata.Distribution] = []
     paths: dict[str, None] = {}
     for name in names:
         found = importlib.util.find_spec(name)
@@ -588,6 +587,14 @@ def installed(names: Sequence[str]) -> list[str]:
             raise SandboxError(f"the package {name} is not installed here: pip install {name}")
         home = Path(found.origin).parent if found.submodule_search_locations else Path(found.origin)
         paths |= dict.fromkeys(str(path) for path in (home, home.with_name(f"{name}.libs")) if path.exists())
+    others = [name for name in names if name != "numpy"]  # which needs nothing else
+    if not others:
+        return list(paths)
+    from importlib import metadata
+
+    by_import: Mapping[str, list[str]] = {}
+    distributions = []
+    for name in others:
         try:
             distributions.append(metadata.distribution(name))
         except metadata.PackageNotFoundError:  # cv2, skimage, …: the project has another name
