@@ -370,7 +370,7 @@ def _class(folder, students=2):
     folder = folder / "in"
     folder.mkdir()
     for i in range(students):
-        (folder / f"student-{i:02}.py").write_text(RIGHT)
+        (folder / f"student-{i:02}.py").write_text(f"{RIGHT}# {i}")
     return folder
 
 
