@@ -13,6 +13,7 @@ import pytest
 
 import vidlearn as vl
 from vidlearn.judge import Bank, Stopped, judge
+from vidlearn.judge.comparing import planes
 from vidlearn.judge.patience import TimedOut, patient
 
 OP = vl.flow.normal_flow
@@ -285,6 +286,61 @@ def test_the_card_is_safe_html_with_heatmaps():
     assert "<script>" not in html and "&lt;script&gt;" in html
     html = judge(lambda Ix, Iy, It: right(Ix, Iy, It) + 1, OP)._repr_html_()
     assert "expected" in html and "difference" in html
+
+
+@pytest.mark.parametrize(
+    ("operation", "wrong", "place", "pieces"),
+    [
+        (vl.flow.normal_flow, lambda *a: right(*a) + 1, "at y=0, x=0", ["u", "v"]),
+        (
+            vl.flow.structure_tensor,
+            lambda *a, **k: vl.flow.structure_tensor.reference(*a, **k) + 1,
+            "at y=0, x=0, [0, 0]",
+            ["[0, 0]", "[0, 1]", "[1, 0]", "[1, 1]"],
+        ),
+        (
+            vl.layers.conv2d,
+            lambda *a, **k: vl.layers.conv2d.reference(*a, **k) + 1,
+            "at sample=0, channel=0, y=0, x=0",
+            None,
+        ),
+    ],
+    ids=["flow", "tensor", "batch"],
+)
+def test_a_counterexample_is_placed_and_drawn_by_the_names_of_its_axes(operation, wrong, place, pieces):
+    counterexample = judge(wrong, operation).counterexample
+    assert counterexample.where == place
+    names = [picture.name for picture in counterexample.pictures]
+    assert names == pieces or (pieces is None and all(name.startswith("sample=") for name in names))
+
+
+def test_the_pieces_of_an_answer_are_height_by_width_wherever_these_axes_stand():
+    clip = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    for axes, moved in ((("N", "C", "H", "W"), clip), (("H", "W", "N", "C"), clip.transpose(2, 3, 0, 1))):
+        pieces = dict(planes(moved, axes, ()))
+        assert len(pieces) == 6
+        assert np.array_equal(pieces["sample=1, channel=2"], clip[1, 2])
+    assert [(name, piece.shape) for name, piece in planes(np.zeros(3), ("P",), ())] == [("", (1, 3))]
+    assert [name for name, _ in planes(np.zeros((2, 2)), ("*B", "2"), ("λ₁", "λ₂"))] == ["λ₁", "λ₂"]
+
+
+def test_check_of_a_wrong_answer_that_calls_another_wrong_answer_says_where_to_begin():
+    cells = """
+import numpy as np
+def structure_tensor(Ix, Iy, window=5):
+    return np.ones((*Ix.shape[:2], 2, 2))
+def solved(Ix, Iy, window):
+    return np.linalg.pinv(structure_tensor(Ix, Iy, window))
+def lucas_kanade(Ix, Iy, It, window=5):
+    return (solved(Ix, Iy, window) @ np.ones((2, 1)))[..., 0]
+"""
+    names = {}
+    exec(cells, names)
+    begin = "it calls your structure_tensor, which is not right either: begin there"
+    assert vl.check(names["lucas_kanade"], examples=5).notes == [begin]
+    assert vl.check(names["structure_tensor"], examples=5).notes == []
+    names["structure_tensor"] = vl.flow.structure_tensor  # the library's own is right
+    assert vl.check(names["lucas_kanade"], examples=5).notes == []
 
 
 @pytest.mark.parametrize("bad", [3, "normal_flow", None])

@@ -101,6 +101,7 @@ def check(
     from dataclasses import replace
 
     from vidlearn.judge import judge
+    from vidlearn.judge.calls import called_by
     from vidlearn.judge.patience import patient
 
     if not callable(function):
@@ -113,6 +114,12 @@ def check(
             "name: the function has no name of its own; say which operation it is: check(f, 'normal_flow')"
         )
     target = operation(called)
-    verdict = judge(patient(function, seconds), target, seed=seed, examples=examples, backend=backend)
+    how: dict[str, Any] = {"seed": seed, "examples": examples, "backend": backend}
+    verdict = judge(patient(function, seconds), target, **how)
+    if verdict.status == "wrong":
+        known = {each.short: each for each in operations().values() if each is not target}
+        for other, its in called_by(function, known).items():
+            if not judge(patient(its, seconds), known[other], shrink=False, named=False, **how).right:
+                verdict.notes.append(f"it calls your {other}, which is not right either: begin there")
     more = "" if backend == "numpy" else f", backend={backend!r}"
     return replace(verdict, replay=f"vl.check({target.short}, seed={seed}{more})")

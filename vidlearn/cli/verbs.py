@@ -52,8 +52,7 @@ def list(args: argparse.Namespace) -> int:  # the verb's name
 
 def check(args: argparse.Namespace) -> int:
     """Judge the functions of one file that are named as operations are."""
-    from vidlearn.judge import judge
-    from vidlearn.judge.patience import limit, patient
+    from vidlearn.judge.patience import limit
     from vidlearn.sandbox.submission import Submission, Unreadable
 
     if not 0 <= args.seconds <= 1e8:
@@ -81,7 +80,7 @@ def check(args: argparse.Namespace) -> int:
             except LookupError as error:
                 raise ValueError(f"file: {path.name}: {error}") from None
         endless = [f"while the cells ran: {line}" for line in submission.errors[before:] if ": TimedOut: " in line]
-        verdict = judge(patient(function, seconds), op, seed=args.seed)
+        verdict = vl.check(function, op.name, seed=args.seed, seconds=seconds)
         replay = f"vidlearn check {args.file} --only {op.short} --seed {args.seed}"
         replay += f" --seconds {args.seconds:g}" if args.seconds != 10 else ""
         verdicts.append(replace(verdict, replay=replay, notes=verdict.notes + endless))

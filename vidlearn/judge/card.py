@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["card", "heatmap"]
 
 MOST = 16  # rows and columns of a heatmap
+MOST_PIECES = 8
 _COLORS = {"right": "#1a7f37", "wrong": "#b42318", "not attempted": "#6b7280"}
 _STYLE = (
     "font:14px/1.5 system-ui,sans-serif;color:#1f2328;background:#fff;border:1px solid #d0d7de;border-left:6px solid {color};"
@@ -38,10 +40,15 @@ def card(verdict: Verdict) -> str:
         if title == "looks like" and verdict.mistake:
             out += _hints(verdict.mistake.hints)
     out.append("</table>")
-    if verdict.counterexample and verdict.counterexample.pictures:
-        titles = ("expected", "got", "difference")
-        maps = [heatmap(a, t) for a, t in zip(verdict.counterexample.pictures, titles, strict=True)]
-        out.append(f'<div style="display:flex;flex-wrap:wrap;gap:18px;margin-top:8px">{"".join(maps)}</div>')
+    if verdict.counterexample and (pictures := verdict.counterexample.pictures):
+        with np.errstate(invalid="ignore"):  # infinity less infinity
+            differences = [(p.name, p.got - p.expected) for p in pictures]
+        maps = [
+            heatmap([(p.name, p.expected) for p in pictures], "expected"),
+            heatmap([(p.name, p.got) for p in pictures], "got"),
+            heatmap(differences, "difference"),
+        ]
+        out.append(f'<div style="display:flex;flex-wrap:wrap;gap:10px 28px;margin-top:8px">{"".join(maps)}</div>')
     return "".join([*out, "</div>"])
 
 
@@ -56,24 +63,25 @@ def _row(title: str, body: str) -> str:
     return f'<tr style="background:transparent"><th style="{cell};font-weight:600;white-space:nowrap;color:#57606a">{html.escape(title)}</th><td style="{cell};white-space:normal">{body}</td></tr>'
 
 
-def heatmap(values: Any, title: str) -> str:
-    """Return a small array as a table of colored numbers, blue below zero and orange above."""
-    values = np.asarray(values, dtype=float)
-    while values.ndim > 2:  # stack further components side by side
-        values = np.concatenate([values[..., i] for i in range(values.shape[-1])], axis=-1)
-    values = np.atleast_2d(values)
-    cut = values[:MOST, :MOST]
-    finite = np.abs(cut[np.isfinite(cut)])
+def heatmap(pieces: Sequence[tuple[str, np.ndarray]], title: str) -> str:
+    """Return the pieces of an array as tables of colored numbers, blue below zero and orange above."""
+    shown = [(name, np.asarray(values, float)[:MOST, :MOST]) for name, values in pieces[:MOST_PIECES]]
+    finite = np.concatenate([np.abs(cut[np.isfinite(cut)]) for _, cut in shown])
     top = finite.max() if finite.size and finite.max() > 0 else 1.0
-    rows = "".join("<tr>" + "".join(_cell(v, top) for v in line) + "</tr>" for line in cut)
-    more = (
-        ""
-        if cut.shape == values.shape
-        else f" (first {cut.shape[0]}×{cut.shape[1]} of {values.shape[0]}×{values.shape[1]})"
-    )
+    whole, cut = pieces[0][1].shape, shown[0][1].shape
+    more = f" (first {cut[0]}×{cut[1]} of {whole[0]}×{whole[1]})" if whole != cut else ""
+    more += f" (first {len(shown)} of {len(pieces)})" if len(pieces) > len(shown) else ""
+    note = "color:#57606a;font-size:12px"
+    tables = []
+    for name, values in shown:
+        rows = "".join("<tr>" + "".join(_cell(v, top) for v in line) + "</tr>" for line in values)
+        tables.append(
+            f'<div><div style="{note}">{html.escape(name)}</div>'
+            f'<table style="border-collapse:collapse;margin:0;font:11px ui-monospace,monospace">{rows}</table></div>'
+        )
     return (
-        f'<figure style="margin:0"><figcaption style="color:#57606a;font-size:12px">{html.escape(title + more)}</figcaption>'
-        f'<table style="border-collapse:collapse;font:11px ui-monospace,monospace">{rows}</table></figure>'
+        f'<figure style="margin:0"><figcaption style="{note};font-weight:600">{html.escape(title + more)}</figcaption>'
+        f'<div style="display:flex;flex-wrap:wrap;gap:4px 10px">{"".join(tables)}</div></figure>'
     )
 
 

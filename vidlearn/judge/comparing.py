@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from vidlearn.judge.candidate import Outcome
 from vidlearn.signature import ArraySpec
 from vidlearn.spec import Spec, largest
 
-__all__ = ["Difference", "first_difference", "form_problem", "same"]
+__all__ = ["Difference", "first_difference", "form_problem", "planes", "same"]
 
 _AXIS_NAMES = {"H": "y", "W": "x", "T": "t", "C": "channel", "D": "displacement", "P": "parameter"}
 #: where there is a batch (N), letters mean what they mean in networks: N O S P Q is an answer of N C T H W
@@ -91,13 +92,41 @@ def _describe(
         expected, given = (label + "(" + ", ".join(map(_number, x[index])) + ")" for x in (want, got))
     else:
         expected, given = _number(want[index]), _number(got[index])
-    words = _words(axes)
-    names = [words.get(a.lstrip("*"), f"axis {i}") for i, a in enumerate(axes)]
-    if len(names) < len(index):  # a starred axis stands for none or several
-        names = [f"axis {i}" for i in range(len(index))]
-    place = ", ".join(f"{n}={i}" for n, i in zip(names, index, strict=False))
+    place = ", ".join(_places(axes, index))
     where = " ".join(w for w in (head, f"at {place}" if place else "") if w)
     return Difference(where, expected, given)
+
+
+def _places(axes: tuple[str, ...], index: tuple[int, ...]) -> list[str]:
+    """An index in words, ``["y=0", "x=2"]``; what has no name comes last, in brackets."""
+    words = _words(axes) if len(axes) >= len(index) else {}  # a starred axis stands for none or several
+    names = [words.get(axis.lstrip("*"), "") for axis in axes[: len(index)]] or [""] * len(index)
+    bare = [str(i) for name, i in zip(names, index, strict=False) if not name]
+    return [f"{name}={i}" for name, i in zip(names, index, strict=False) if name] + (
+        [f"[{', '.join(bare)}]"] if bare else []
+    )
+
+
+def planes(values: np.ndarray, axes: tuple[str, ...], components: Sequence[str]) -> list[tuple[str, np.ndarray]]:
+    """Cut an answer into pictures, each with a name: height by width where there are such axes, else the last two."""
+    if len(axes) != values.ndim:
+        axes = ("",) * values.ndim
+    pairs = (("H", "W"), ("h", "w"), ("P", "Q"), ("Kh", "Kw"))
+    shown = next((pair for pair in pairs if set(pair) <= set(axes)), ())
+    named = bool(components) and values.ndim > 0 and values.shape[-1] == len(components)
+    rest = values.ndim - named
+    flat = [axes.index(axis) for axis in shown] or list(range(max(rest - 2, 0), rest))
+    others = [i for i in range(values.ndim) if i not in flat]
+    found = []
+    for index in np.ndindex(*(values.shape[i] for i in others)):
+        at = index[: len(index) - named]
+        words = _places(tuple(axes[i] for i in others[: len(at)]), at)
+        words += [components[index[-1]]] if named else []
+        cut: list[Any] = [slice(None)] * values.ndim
+        for axis, i in zip(others, index, strict=True):
+            cut[axis] = i
+        found.append((", ".join(words), np.atleast_2d(values[tuple(cut)])))
+    return found
 
 
 def _words(axes: tuple[str, ...]) -> dict[str, str]:

@@ -11,9 +11,9 @@ import numpy as np
 
 from vidlearn.judge.bank import PROBES, Bank, Case, Known, rounded
 from vidlearn.judge.candidate import FormError, Outcome, Runner, Stopped
-from vidlearn.judge.comparing import Difference, first_difference, form_problem, same
+from vidlearn.judge.comparing import Difference, first_difference, form_problem, planes, same
 from vidlearn.judge.drawing import shrink as smallest_of
-from vidlearn.judge.verdict import Counterexample, Named, Row, Verdict
+from vidlearn.judge.verdict import Counterexample, Named, Picture, Row, Verdict
 
 if TYPE_CHECKING:
     from vidlearn.operation import Operation
@@ -278,6 +278,15 @@ class _Trial:
         laws = [] if cases else [(law, inputs) for _, _, law, inputs, _ in self.failures if law is not None]
         return all(self._breaks(law, inputs, known.runner) for law, inputs in laws)
 
+    def _pictures(self, got: tuple[np.ndarray, ...], expected: tuple[np.ndarray, ...]) -> tuple[Picture, ...]:
+        """The first answer that differs beside the right one; none for single numbers."""
+        for k, (g, e) in enumerate(zip(got, expected, strict=True)):
+            if e.size > 1 and not np.array_equal(g, e, equal_nan=e.dtype.kind == "f"):
+                axes = self.axes[min(k, len(self.axes) - 1)].axes if self.axes else ()
+                pieces = (planes(a.astype(float), axes, self.spec.components) for a in (e, g))
+                return tuple(Picture(name, want, answer) for (name, want), (_, answer) in zip(*pieces, strict=True))
+        return ()
+
     def first_counterexample(self) -> Counterexample | None:
         if not self.failures:
             return None
@@ -290,7 +299,7 @@ class _Trial:
         if row.kind == "form":
             return None
         dtype = self.runner.dtype
-        pictures: tuple[Any, ...] = ()
+        pictures: tuple[Picture, ...] = ()
         if law is None:
             strategy = self.spec.cases[row.name]
 
@@ -298,7 +307,7 @@ class _Trial:
                 nonlocal pictures
                 fresh, outcome = self.bank.case(inputs), self.runner(inputs)
                 problem, difference = self.look(outcome, fresh)
-                pictures = () if problem else _pictures(outcome.answers, fresh.expected)
+                pictures = () if problem else self._pictures(outcome.answers, fresh.expected)
                 return difference
         else:
             import hypothesis.strategies as st
@@ -322,12 +331,3 @@ class _Trial:
                 row.name, found, "", "the same answer each time", "an answer that changes from call to call"
             )
         return Counterexample(row.name, found, difference.where, difference.expected, difference.got, pictures)
-
-
-def _pictures(got: tuple[np.ndarray, ...], expected: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
-    """Expected, got and their difference, for the first answer that differs; none for single numbers."""
-    for g, e in zip(got, expected, strict=True):
-        if e.size > 1 and not np.array_equal(g, e, equal_nan=e.dtype.kind == "f"):
-            e, g = e.astype(float), g.astype(float)
-            return e, g, g - e
-    return ()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Counterexample", "Named", "Row", "Verdict"]
+__all__ = ["Counterexample", "Named", "Picture", "Row", "Verdict"]
 
 READABLE = 64  # arrays with more elements than this are shown by shape and range
 
@@ -38,6 +38,15 @@ class Named:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A piece of an answer that can be drawn, and the right one beside it; `name` says which piece."""
+
+    name: str
+    expected: np.ndarray
+    got: np.ndarray
+
+
+@dataclass(frozen=True)
 class Counterexample:
     """The smallest input found on which the answer is wrong."""
 
@@ -46,7 +55,7 @@ class Counterexample:
     where: str
     expected: str
     got: str
-    pictures: tuple[Any, ...] = field(default=(), compare=False)  # expected, got, difference, as arrays
+    pictures: tuple[Picture, ...] = field(default=(), compare=False)
 
     def paste(self) -> dict[str, str]:
         """Return each argument as Python that can be pasted."""
