@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import vidlearn as vl
-from vidlearn.compare import Machine, compare
+from vidlearn.compare import Comparison, Machine, compare
 from vidlearn.compare.measure import seconds
 from vidlearn.compare.running import _errors
 from vidlearn.judge.bank import Case
@@ -170,6 +171,20 @@ def test_an_operation_with_nothing_to_compare_is_said_so():
     comparison = compare(["warp", "dense"], backends=["numpy"], **SMALL)
     assert [line.operation for line in comparison.lines] == ["flow.dense"]
     assert any("flow.warp on numpy" in reason for reason in comparison.not_run)
+
+
+def test_many_operations_that_one_library_lacks_are_one_line_and_all_of_them_in_json():
+    comparison = compare([f"flow.{n}" for n in ("warp", "normal_flow", "downsample", "fit_motion")], backends=["numpy"])
+    said = [line for line in comparison.text().splitlines() if line.startswith("not run: ")]
+    assert said == ["not run: 4 operations on numpy: they have no implementation but the reference itself"]
+    assert len(json.loads(comparison.to_json())["not_run"]) == 4
+
+
+def test_more_than_the_limit_is_explained(monkeypatch):
+    (line,) = compare(["dense"], backends=["numpy"], **SMALL).lines
+    for milliseconds, explained in ((2 * line.milliseconds, True), (line.milliseconds / 2, False)):
+        shown = Comparison("float32", [replace(line, floor_milliseconds=milliseconds)], [], [])
+        assert ("more than 100 % is" in shown.text()) == explained == ("more than 100 % is" in shown.table_html())
 
 
 def test_half_precision_is_judged_and_says_what_the_reference_was_timed_in():

@@ -68,6 +68,18 @@ def _cell(pattern: str, *values: float) -> str:
     return "–" if any(map(math.isnan, values)) else pattern.format(*values)
 
 
+def _folded(reasons: list[str]) -> list[str]:
+    """Reasons in which only the operation differs as one, if there are more than a few."""
+    alike: dict[str, list[str]] = {}
+    for reason in reasons:
+        alike.setdefault(reason.partition(" on ")[2] or reason, []).append(reason)
+    out = []
+    for rest, said in alike.items():
+        rest = rest.replace("it has", "they have").replace("its own", "their own")
+        out += said if len(said) <= 3 else [f"{len(said)} operations on {rest}"]
+    return out
+
+
 HEAD = (
     "operation",
     "on",
@@ -119,8 +131,13 @@ class Comparison:
         """Return what belongs beside the table: the machine's limits, notes on lines, what was not run and why."""
         out = [f"warning: {self.warning}"] if self.warning else []
         out += [f"limit: {machine}" for machine in self.machines]
+        if any(line.share > 1 for line in self.lines):
+            out.append(
+                "of limit: the time in which this machine could move the bytes or do the arithmetic at that rate, as a share "
+                "of the time taken; more than 100 % is a small input that it has in its cache, or a view that moves nothing"
+            )
         out += [f"{line.operation} on {line.backend}: {line.note}" for line in self.lines if line.note]
-        return out + [f"not run: {reason}" for reason in self.not_run]
+        return out + [f"not run: {reason}" for reason in _folded(self.not_run)]
 
     def text(self) -> str:
         """Return the table in plain lines, with what is wrong spelled out below it."""
