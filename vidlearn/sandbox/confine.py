@@ -271,8 +271,9 @@ _DENIED = {
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
     "pidfd_getfd": (438, 438), "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424), "process_madvise": (440, 440),
     "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
-    # no network; no memory that the limits do not count
-    "socket": (41, 198), "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194),
+    # no network, and no pair of sockets made into a way out; no memory that the limits do not count
+    "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
+    "accept4": (288, 242), "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194),
     "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
     # nor what others share: these take a number or a name that can be guessed
     "shmat": (30, 196), "shmctl": (31, 195), "semop": (65, 193), "semtimedop": (220, 192), "semctl": (66, 191),
@@ -283,7 +284,8 @@ _DENIED = {
     "mount_setattr": (442, 442), "perf_event_open": (298, 241), "bpf": (321, 280), "userfaultfd": (323, 282),
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "keyctl": (250, 219),
     "add_key": (248, 217), "request_key": (249, 218), "open_by_handle_at": (304, 265), "fanotify_init": (300, 262),
-    "inotify_init1": (294, 26), "quotactl": (179, 60), "acct": (163, 89), "swapon": (167, 224), "swapoff": (168, 225),
+    "inotify_init": (253, None), "inotify_init1": (294, 26), "quotactl": (179, 60), "quotactl_fd": (443, 443),
+    "open_tree_attr": (467, 467), "acct": (163, 89), "swapon": (167, 224), "swapoff": (168, 225),
     "reboot": (169, 142), "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106),
     "kexec_load": (246, 104), "kexec_file_load": (320, 294), "settimeofday": (164, 170), "clock_settime": (227, 112),
     "clock_adjtime": (305, 266), "adjtimex": (159, 171), "personality": (135, 92), "iopl": (172, None),
@@ -292,6 +294,7 @@ _DENIED = {
     # no one else's share of the machine
     "setpriority": (141, 140), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
     "sched_setattr": (314, 274), "ioprio_set": (251, 30), "migrate_pages": (256, 238), "move_pages": (279, 239),
+    "io_setup": (206, 0),
     # what Landlock leaves open: the marks on files that the same user owns and, before Linux 6.2, their length
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, None),
     "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "setxattr": (188, 5), "lsetxattr": (189, 6),
@@ -300,7 +303,8 @@ _DENIED = {
     "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469), "truncate": (76, 45),
 }  # fmt: skip
 _LOOKED_AT = {"clone": (56, 220), "kill": (62, 129), "tgkill": (234, 131), "tkill": (200, 130), "mmap": (9, 222),
-              "prlimit64": (302, 261), "ioctl": (16, 29), "fcntl": (72, 25), "sched_setaffinity": (203, 122)}  # fmt: skip
+              "prlimit64": (302, 261), "ioctl": (16, 29), "fcntl": (72, 25), "sched_setaffinity": (203, 122),
+              "socketpair": (53, 199)}  # fmt: skip
 _LOAD, _JUMP_IF_EQUAL, _JUMP_IF_ABOVE, _JUMP_IF_BITS, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _KILL, _ALLOW = 0x80000000, 0x7FFF0000
 _CLONE_THREAD = 0x10000
@@ -311,6 +315,19 @@ def seccomp() -> None:
     _need_linux()
     if _MACHINE is None or sys.byteorder != "little":
         raise OSError(errno.ENOSYS, f"no filter written for {platform.machine()}")
+    program = _filter(_MACHINE, os.getpid())
+    code = ctypes.create_string_buffer(program)
+
+    class Program(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+    whole = Program(len(program) // 8, ctypes.cast(code, ctypes.c_void_p))
+    no_new_privileges()
+    _check(_libc.syscall((317, 277)[_MACHINE], 1, 0, ctypes.byref(whole)), "seccomp")
+
+
+def _filter(machine: int, me: int) -> bytes:
+    """The table as a program for the kernel's filter, for a process of the number `me`."""
     program: list[bytes] = []
 
     def step(code: int, value: int, yes: int = 0, no: int = 0) -> None:
@@ -323,20 +340,20 @@ def seccomp() -> None:
         step(_RETURN, 0x00050000 | code)
 
     step(_LOAD, 4)
-    step(_JUMP_IF_EQUAL, (0xC000003E, 0xC00000B7)[_MACHINE], 1, 0)
+    step(_JUMP_IF_EQUAL, (0xC000003E, 0xC00000B7)[machine], 1, 0)
     step(_RETURN, _KILL)
     step(_LOAD, 0)
-    if _MACHINE == 0:  # the x32 numbering of the same calls
+    if machine == 0:  # the x32 numbering of the same calls
         step(_JUMP_IF_ABOVE, 0x40000000, 0, 1)
         step(_RETURN, _KILL)
     for name, numbers in _DENIED.items():
-        if (number := numbers[_MACHINE]) is not None:
+        if (number := numbers[machine]) is not None:
             step(_JUMP_IF_EQUAL, number, 0, 1)
             refuse(name)
 
     def look(name: str, argument: int, *tests: tuple[int, int, int, int]) -> None:
         """Refuse `name` unless one of the tests on the low word of an argument jumps over the refusal."""
-        step(_JUMP_IF_EQUAL, _LOOKED_AT[name][_MACHINE or 0], 0, len(tests) + 3)
+        step(_JUMP_IF_EQUAL, _LOOKED_AT[name][machine], 0, len(tests) + 3)
         step(_LOAD, 16 + 8 * argument)
         for test in tests:
             step(*test)
@@ -348,7 +365,6 @@ def seccomp() -> None:
         last = len(values) - 1
         return [(_JUMP_IF_EQUAL, value, last - i, int(i == last)) for i, value in enumerate(values)]
 
-    me = os.getpid()
     look("clone", 0, (_JUMP_IF_BITS, _CLONE_THREAD, 1, 0))
     for name in ("kill", "tgkill"):
         look(name, 0, (_JUMP_IF_EQUAL, me, 1, 0))
@@ -356,16 +372,10 @@ def seccomp() -> None:
     look("mmap", 3, (_AND, 0x21, 0, 0), (_JUMP_IF_EQUAL, 0x21, 0, 1))  # shared and anonymous
     look("prlimit64", 0, (_JUMP_IF_EQUAL, 0, 2, 0), (_JUMP_IF_EQUAL, me, 1, 0))
     look("sched_setaffinity", 0, (_JUMP_IF_EQUAL, 0, 1, 0))
+    # a pair that only talks to itself: with datagrams, each end could send to any socket that has a name or a file
+    look("socketpair", 1, (_AND, 0xF, 0, 0), (_JUMP_IF_EQUAL, 1, 1, 0))
     # typing into a terminal; naming who gets a signal when a descriptor can be read, and which signal
     look("ioctl", 1, *none_of(0x5412, 0x541C, 0x8901, 0x8902))
     look("fcntl", 1, *none_of(8, 10, 15))
     step(_RETURN, _ALLOW)
-
-    code = ctypes.create_string_buffer(b"".join(program))
-
-    class Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
-
-    whole = Program(len(program), ctypes.cast(code, ctypes.c_void_p))
-    no_new_privileges()
-    _check(_libc.syscall((317, 277)[_MACHINE], 1, 0, ctypes.byref(whole)), "seccomp")
+    return b"".join(program)

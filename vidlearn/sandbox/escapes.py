@@ -128,6 +128,15 @@ def _unix(scene: Scene) -> str:
     return "connected"
 
 
+@attempt("send to a Unix socket by its file", "file system", "seccomp")
+def _letter(scene: Scene) -> str:
+    _only_linux()
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # no socket() is needed for it
+    with one, other:
+        one.sendto(b"x", os.path.join(os.path.dirname(scene.folder), "letters"))
+    return "sent"
+
+
 # -- files ----------------------------------------------------------------------------------------------------------
 
 

@@ -78,6 +78,10 @@ class _Scene:
                 self.servers.append(socket.socket(socket.AF_UNIX))
                 self.servers[2].bind("\0" + self.name)
                 self.servers[2].listen()
+                self.servers.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+                with contextlib.suppress(OSError):  # a temporary folder with too long a name for a socket
+                    self.servers[3].bind(str(self.outer / "letters"))
+                    (self.outer / "letters").chmod(0o666)
             with contextlib.suppress(OSError):  # a machine without any network: what needs one is then not run
                 for server in self.servers[:2]:
                     server.bind(("127.0.0.1", 0))
