@@ -327,4 +327,4 @@ vl.check(normal_flow)
 # - Give `normal_flow` the gradients of two *identical* frames. What should it say, and does it?
 #
 # **What we have:** one equation per pixel, and with it one component of the flow. **What is missing:** the other one.
-# The next lecture gets it from the neighbors. First, [exercise 01](../exercises/01_brightness_constancy.md).
+# The next lecture gets it from the neighbors. First, [exercise 01](../exercises/01_brightness_constancy.ipynb).

@@ -33,7 +33,7 @@ Ix, Iy, It = vl.flow.spatiotemporal_gradients(scene.I0, scene.I1)
 # %% [markdown]
 # ## 1 · Ask the neighbors
 #
-# In [lecture 01](01_brightness_constancy.md) a pixel drew a line in the plane of motions: all $(u, v)$ that it could
+# In [lecture 01](01_brightness_constancy.ipynb) a pixel drew a line in the plane of motions: all $(u, v)$ that it could
 # accept. A neighbor draws another line. *If both move alike*, the motion must lie on both lines: where they cross.
 #
 # That "if" is the idea. **Pretend that the pixels around a point share its $(u, v)$.** A $5 \times 5$ window then gives
@@ -361,4 +361,4 @@ vl.check(structure_tensor)
 # - Make the window as large as the image. Which motion model is that?
 #
 # **What we have:** a flow wherever two eigenvalues are large, if the motion is below a pixel or so. **What is
-# missing:** real motions, which are not that small. First, [exercise 02](../exercises/02_lucas_kanade.md).
+# missing:** real motions, which are not that small. First, [exercise 02](../exercises/02_lucas_kanade.ipynb).

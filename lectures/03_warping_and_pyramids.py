@@ -407,4 +407,4 @@ vl.check(upsample_flow)
 # - Warp with the flow's sign turned round. How much larger does the residual become than with no motion at all?
 #
 # **What we have:** a dense flow of real films. **What comes next:** networks that watch films, and that are fed with
-# it. First, [exercise 03](../exercises/03_warping_and_pyramids.md).
+# it. First, [exercise 03](../exercises/03_warping_and_pyramids.ipynb).

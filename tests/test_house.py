@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import vidlearn as vl
+from vidlearn.notebooks.links import on_page_markdown
 
 PACKAGE = Path(vl.__file__).parent
 ROOT = PACKAGE.parent
@@ -122,3 +127,42 @@ def test_the_repository_has_what_a_visitor_looks_for(name):
     if not (ROOT / "pyproject.toml").is_file():
         pytest.skip("not run, because this is an installed package, not a checkout")
     assert (ROOT / name).stat().st_size > 0
+
+
+def links(path: Path) -> list[str]:
+    """Where the links of a page lead that are neither in code nor to elsewhere."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        text = "\n".join("".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "markdown")
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+    return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"[a-z]+:", link)]
+
+
+@pytest.mark.parametrize("room", [".", "docs", "docs/api", "benchmarks", "lectures", "exercises"])
+def test_links_lead_to_files_of_the_repository(room):
+    if not (ROOT / ".git").exists():
+        pytest.skip("not run, because this is no checkout: what is made here can't be told from what is kept")
+    kept = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    here = {*kept, *(str(parent) for name in kept for parent in Path(name).parents)}
+    pages = [page for end in ("md", "ipynb") for page in sorted((ROOT / room).glob(f"*.{end}"))]
+    pages = [page for page in pages if str(page.relative_to(ROOT)) in kept]
+    assert pages
+    for page in pages:
+        for link in links(page):
+            at = os.path.relpath((page.parent / link.split("#")[0]).resolve() if link[0] != "#" else page, ROOT)
+            assert at in here, f"{page.relative_to(ROOT)} links to {link}"
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "there"),
+    [
+        ("student.md", "../lectures/01_a.ipynb#end", "lectures/01_a.md#end"),
+        ("lectures/02_b.md", "../exercises/01_a.ipynb", "../exercises/01_a.md"),
+        ("lectures/02_b.md", "01_a.ipynb", "01_a.md"),
+    ],
+)
+def test_on_the_site_a_link_to_a_notebook_leads_to_its_page(page, link, there):
+    on_site = on_page_markdown(
+        f"[x]({link}) [download](02_b.ipynb){{ .md-button }}", SimpleNamespace(file=SimpleNamespace(src_uri=page))
+    )
+    assert on_site == f"[x]({there}) [download](02_b.ipynb){{ .md-button }}"
