@@ -421,6 +421,24 @@ def test_the_shared_lines_stand_side_by_side(tmp_path):
     assert any("np.column_stack" in lines[number - 1] for number in a["shared"])
 
 
+def test_a_function_in_a_function_is_shown_once_and_marked_there(tmp_path):
+    text = "import numpy as np\n" + STYLES["textbook"]
+    changed = text.replace("    return np.stack([-It", "    Ix = np.asarray(Ix)\n    return np.stack([-It")
+    (pair,) = similar(handed_in(tmp_path / "in", ann=text, bob=changed))["pairs"]
+    assert [part["a"]["name"] for part in pair["passages"]] == ["normal_flow", "lucas_kanade"]
+    lines, (_, outer) = text.split("\n"), [part["a"] for part in pair["passages"]]
+    assert any("total +=" in lines[number - 1] for number in outer["shared"])
+
+
+def test_many_functions_that_are_all_alike_are_compared_in_time_and_shown_shortly(tmp_path):
+    text = "".join(f"def f{i}(a, b):\n    return (a * b + a / b) ** (a - b) - a // b\n" for i in range(3000))
+    own = "\ndef g(a):\n    return [a - 1, a @ a, (a, a), {a: a}, a[a], a < a, -a, ~a, a if a else a, a or a, a | a]\n"
+    result = similar(
+        handed_in(tmp_path / "in", ann=text + own, bob=own + text + "x = [a for a in [] if a < a * a + a]")
+    )
+    assert len(result["pairs"]) == 1 and len(result["pairs"][0]["passages"]) > 3000
+
+
 def test_three_hundred_submissions_are_compared_and_the_copies_among_them_found(tmp_path, stub):
     draw = random.Random(7)
     texts = {f"s{i:03}": alone(draw) for i in range(300)}

@@ -14,7 +14,7 @@ import builtins
 import hashlib
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ FEWEST_COMMON = 6  #: … and in a small class fewer than this are pairs
 EVIDENCE = 8  #: fewer fingerprints than this say nothing, whatever their share
 MAX_SOURCE = 256 << 10  #: characters of code that are parsed; stored outputs don't count
 MAX_LINES, MAX_WIDTH = 400, 300  #: lines of a function that are shown, and characters of a line
+MAX_ALIKE = 20  #: functions of one submission that are looked at for the one most like another's
 MAX_PAIRS = 200  #: pairs shown with their lines: no person reads more
 MAX_NAMES = 8  #: students named in a line of the terminal; the page names all
 
@@ -450,7 +451,7 @@ def _common(groups: Sequence[Sequence[_Script]], holders: dict[bytes, list[int]]
             "students": [script.student for _, script in shares],
             "submissions": [script.submission for _, script in shares],
             "shares": [round(-share, 4) for share, _ in shares],
-            "code": sorted((_side(unit, some) for unit, some in parts), key=_where),
+            "code": [side for side, in _merged([_side(unit, some)] for unit, some in parts)],
             "marks": marks,
         })  # fmt: skip
     return sorted(found, key=lambda entry: -len(entry["marks"]))
@@ -459,37 +460,52 @@ def _common(groups: Sequence[Sequence[_Script]], holders: dict[bytes, list[int]]
 def _same(group: Sequence[_Script]) -> dict[str, Any]:
     """A group's entry in the result."""
     first, second, *_ = group
-    passages: list[dict[str, Any]] = []
-    reached = ("", 0)
-    for passage in sorted(_passages(first, second, {*first.whole}), key=lambda passage: _where(passage["a"])):
-        _, place, line = _where(passage["a"])
-        if (place, line) > reached or place != reached[0]:  # a function in a function is there already
-            passages.append(passage)
-            reached = place, line + len(passage["a"]["text"]) - 1
     return {
         "students": [script.student for script in group], "submissions": [script.submission for script in group],
-        "exact": len({script.text for script in group}) == 1, "passages": passages,
+        "exact": len({script.text for script in group}) == 1, "passages": _passages(first, second, first.whole),
     }  # fmt: skip
-
-
-def _where(side: dict[str, Any]) -> tuple[int, str, int]:
-    return len(side["place"]), side["place"], side["first"]  # "cell 9" is before "cell 10"
 
 
 # --------------------------------------------------------------------------------------------------- side by side
 
 
-def _passages(a: _Script, b: _Script, marks: set[bytes]) -> list[dict[str, Any]]:
+def _passages(a: _Script, b: _Script, marks: Set[bytes]) -> list[dict[str, Any]]:
     """Each function of a that shares something, beside the function of b that shares most with it."""
-    passages = []
+    holders: dict[bytes, list[_Unit]] = defaultdict(list)
+    for unit in b.units:
+        for mark in {mark for mark, _, _ in unit.prints} & marks:
+            if len(holders[mark]) < MAX_ALIKE:
+                holders[mark].append(unit)
+    rows = []
     for unit in a.units:
         mine = {mark for mark, _, _ in unit.prints} & marks
-        if not mine:
+        partners = {id(other): other for mark in mine for other in holders[mark]}.values()
+        if not partners:
             continue
-        partner = max(b.units, key=lambda other: len(mine & {mark for mark, _, _ in other.prints}))
-        shared = mine & {mark for mark, _, _ in partner.prints}
-        passages.append({"fingerprints": len(shared), "a": _side(unit, shared), "b": _side(partner, shared)})
-    return sorted(passages, key=lambda passage: -passage["fingerprints"])
+        theirs = {id(other): mine & {mark for mark, _, _ in other.prints} for other in partners}
+        partner = max(partners, key=lambda o: (len(theirs[id(o)]), o.name == unit.name, o.place == unit.place))
+        shared = theirs[id(partner)]
+        rows.append([_side(unit, shared), _side(partner, shared)])
+    return [{"a": one, "b": other} for one, other in _merged(rows)]
+
+
+def _merged(rows: Iterable[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
+    """Functions in their order in the first script; a function in a function is marked in the outer one."""
+    kept: list[list[dict[str, Any]]] = []
+    for row in sorted(
+        rows, key=lambda row: (len(row[0]["place"]), row[0]["place"], row[0]["first"])
+    ):  # cell 9, cell 10
+        if kept and all(map(_inside, row, kept[-1])):
+            for side, outer in zip(row, kept[-1], strict=True):
+                outer["shared"] = sorted({*outer["shared"], *side["shared"]})
+        else:
+            kept.append(row)
+    return kept
+
+
+def _inside(side: dict[str, Any], outer: dict[str, Any]) -> bool:
+    start = side["first"] - outer["first"]
+    return side["place"] == outer["place"] and start >= 0 and outer["text"][start:][: len(side["text"])] == side["text"]
 
 
 def _side(unit: _Unit, shared: set[bytes]) -> dict[str, Any]:
@@ -612,7 +628,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _count(sides: Iterable[dict[str, Any]]) -> int:
-    return len({(side["place"], line) for side in sides for line in side["shared"]})  # a function in a function once
+    return sum(len(side["shared"]) for side in sides)
 
 
 def _lines(sides: Iterable[dict[str, Any]]) -> str:
