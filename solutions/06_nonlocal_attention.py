@@ -78,7 +78,8 @@ vl.check(pairwise_weights)
 # - `over`: who looks at one another. `"space-time"`: all positions of a clip; `"space"`: those of one frame; `"time"`:
 #   one place through time.
 # - `subsample = s` > 1: what is looked at, $\phi$ and $g$, is max-pooled over `s × s` places, and every frame stays. Two
-#   lines do it: cut rows and columns that fill no pool, then reshape and take the largest.
+#   lines do it: cut rows and columns that fill no pool, then reshape and take the largest. You are never asked for it
+#   together with `over="time"`: there a place looks only at itself, so there are no neighbors to pool.
 
 
 # %%
