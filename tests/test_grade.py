@@ -157,7 +157,7 @@ def test_a_wrong_answer_that_calls_another_wrong_answer_is_told_where_to_begin(s
     with Desk(Assignment.from_dict(asked), seed=3, examples=4, feedback=False) as desk:
         result = desk.grade(Paper("a", "a.py", source.encode(), ".py"))
     first, second = ([note for note in told(q, "note") if "begin" in note] for q in result["questions"])
-    said = "it calls your `structure_tensor`, which is not right either: begin there"
+    said = "it calls your structure_tensor, which is not right either: begin there"
     assert first == [] and second == ([said] if begin else [])
 
 

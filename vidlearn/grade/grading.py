@@ -204,7 +204,7 @@ class Desk:
         }
         for name, question in wrong.items() if len(wrong) > 1 else ():
             answer = answers[question.operation.name]
-            if called := [f"`{other}`" for other in _calls(paper, name, set(wrong) - {name})]:
+            if called := _calls(paper, name, set(wrong) - {name}):
                 beside = "which is not right either" if len(called) == 1 else "which are not right either"
                 answer["findings"].append(_note(f"it calls your {' and '.join(called)}, {beside}: begin there"))
 
