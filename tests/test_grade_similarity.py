@@ -280,7 +280,7 @@ def alone(draw, functions=3):
 def test_what_many_have_makes_no_pairs_and_is_shown_with_their_names(tmp_path, capsys):
     draw = random.Random(1)
     lecture = "def lucas_kanade" + BOARD
-    have = {f"s{i:02}": alone(draw) + disguised(lecture, i) for i in range(8)}
+    have = {f"s{i:02}": alone(draw, 1) + disguised(lecture, i) for i in range(8)}
     have |= {f"t{i:02}": alone(draw) for i in range(6)}
     result = similar(handed_in(tmp_path / "in", **have))
     (entry,) = result["common"]
