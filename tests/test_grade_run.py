@@ -362,12 +362,135 @@ def test_one_file_more_does_not_end_the_marks_of_a_class(tmp_path, students, gra
     late.write_text(RIGHT)
     with pytest.raises(
         GradeError,
-        match=r"^3 students of the last run in .*out are not among these .*: ada, ben, cleo; give another --out",
+        match=r"^3 students of the last run in .*out are not among these .*: ada, ben, cleo; give another --out, --add to keep",
     ):
         run(late, out)
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} and len(graded) == 3
     handed_in(students, dora=RIGHT)
     assert len(run(students, out)[0]) == 4 and len(graded) == 4
+
+
+def everything(out):
+    """All that a run leaves, less what tells how long it took."""
+    files = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    return {**files, "run.json": {**facts(out), "seconds": 0}}
+
+
+def test_a_late_file_is_added_to_a_class_and_the_folder_is_that_of_the_whole_class(tmp_path, students, graded):
+    out, late = tmp_path / "out", tmp_path / "bob.py"
+    run(students, out)
+    secret = facts(out)["seed"]
+    late.write_text(PARTLY + "# late")
+    results, said = run(late, out, add=True)
+    assert graded == ["ada", "ben", "cleo", "bob"] and "3 of the last run keep their marks beside these" in said
+    assert [r["student"] for r in results] == ["ada", "ben", "bob", "cleo"] and facts(out)["seed"] == secret
+    added = everything(out)
+    (students / late.name).write_bytes(late.read_bytes())
+    again, _ = run(students, out)  # a plain run over the whole folder keeps them all
+    assert again == results and len(graded) == 4 and everything(out) == added
+    run(students, tmp_path / "whole", seed=secret)
+    assert everything(tmp_path / "whole") == added
+
+
+def test_who_is_added_again_gets_the_mark_of_the_newer_hand_in(tmp_path, students, graded):
+    out, late = tmp_path / "out", tmp_path / "ben.py"
+    first, _ = run(students, out)
+    late.write_text(RIGHT + "# at last")
+    results, said = run(late, out, add=True)
+    assert [r["score"] for r in results] == [10, 10, first[2]["score"]] and results[::2] == first[::2]
+    assert "ben: the newer hand-in takes the place of the one before" in said and len(graded) == 4
+    assert "correct" in (out / "reports" / "ben.html").read_text()
+    (students / late.name).write_bytes(late.read_bytes())
+    assert run(students, out)[0] == results and len(graded) == 4
+    assert len(list((out / "kept").iterdir())) == 3  # the old mark is gone by now
+    again, said = run(late, out, add=True)
+    assert again == results and "1 of 1 are as they were and keep their marks" in said and len(graded) == 4
+
+
+def test_added_is_only_to_a_class_of_the_same_seed_settings_and_assignment(tmp_path, students, graded):
+    out, late = tmp_path / "out", handed_in(tmp_path / "late", dora=RIGHT)
+    with pytest.raises(GradeError, match="out holds no marks to add to: leave --add out"):
+        run(late, out, add=True)
+    run(students, out, seed=5)
+    before = everything(out)
+    for change, named in (({"seed": 6}, "seed"), ({"examples": 4}, "examples"), ({"banks": 1}, "banks")):
+        with pytest.raises(GradeError, match=rf"this changed: {named}. Marks would not be comparable: grade the whole"):
+            run(late, out, add=True, **change)
+    dearer = Assignment.from_dict({**TOML, "question": [{"operation": "flow.normal_flow", "points": 20}]})
+    with pytest.raises(GradeError, match="this changed: assignment"):
+        grade(late, dearer, out, examples=3, add=True)
+    other = Assignment.from_dict({**TOML, "assignment": {"id": "other"}})
+    with pytest.raises(GradeError, match="holds the marks of another assignment, 01_test"):
+        grade(late, other, out, examples=3, add=True)
+    for more in ({"again": True}, {"out": None}):
+        with pytest.raises(ValueError, match=r"^add: "):
+            grade(late, ASKED, **{"out": out, "add": True, **more})
+    assert everything(out) == before and len(graded) == 3
+
+
+def test_one_file_that_is_added_must_be_kept_apart_as_its_class_was(tmp_path, students, monkeypatch):
+    out, late = tmp_path / "out", handed_in(tmp_path / "late", dora=RIGHT)
+    run(students, out, seed=5)
+    before = everything(out)
+    limits_only(monkeypatch)
+    with pytest.raises(GradeError, match="does not keep 4 submissions apart"):
+        run(late, out, add=True)
+    assert everything(out) == before
+
+
+@pytest.mark.parametrize("damage", ["{", "[3]", '[{"student": "ada"}]', "[" * 100_000, '[{"questions": 1}]'])
+def test_marks_that_cannot_be_read_are_not_added_to(tmp_path, students, damage):
+    out, late = tmp_path / "out", handed_in(tmp_path / "late", dora=RIGHT)
+    run(students, out, seed=5)
+    (out / "results.json").write_text(damage)
+    with pytest.raises(GradeError, match=r"results.json cannot be read: grade the whole class again, without --add"):
+        run(late, out, add=True)
+    assert (out / "results.json").read_text() == damage
+
+
+class Killed(BaseException):
+    """The run ends here, as by kill -9: nothing more is written."""
+
+
+@pytest.mark.parametrize("write", [0, 1, 2, 5, 12, 15, 16, 18])
+def test_a_run_that_adds_and_is_killed_at_any_moment_loses_nothing(tmp_path, students, graded, monkeypatch, write):
+    out, late = tmp_path / "out", handed_in(tmp_path / "late", bob=PARTLY + "# late")
+    run(students, out, seed=5)
+    first, writes, real = json.loads((out / "results.json").read_text()), [], running.report.write_text
+
+    def dying(path, text):
+        if len(writes) == write:
+            raise Killed
+        writes.append(path)
+        real(path, text)
+
+    monkeypatch.setattr(running.report, "write_text", dying)
+    with contextlib.suppress(Killed):
+        run(late, out, add=True)
+    monkeypatch.undo()
+    now = {result["student"]: result for result in json.loads((out / "results.json").read_text())}
+    assert [now[result["student"]] for result in first] == first
+    results, _ = run(late, out, add=True)
+    assert [r["student"] for r in results] == ["ada", "ben", "bob", "cleo"] and None not in [
+        r["score"] for r in results
+    ]
+    (students / "bob.py").write_bytes((late / "bob.py").read_bytes())
+    run(students, tmp_path / "whole", seed=5)
+    assert everything(tmp_path / "whole") == everything(out)
+
+
+def test_what_a_run_did_not_come_to_is_graded_before_others_are_added(tmp_path, students):
+    out, late = tmp_path / "out", handed_in(tmp_path / "late", dora=RIGHT)
+
+    def stop(line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grade(students, ASKED, out, examples=3, progress=stop)
+    with pytest.raises(GradeError, match=r"did not come to .*cleo: let it come to its end first, then add others"):
+        run(late, out, add=True)
+    run(students, out)
+    assert len(run(late, out, add=True)[0]) == 4
 
 
 def test_the_marks_of_one_student_stay_when_a_class_comes(tmp_path, graded):
@@ -914,6 +1037,18 @@ def test_the_command_tells_what_it_kept_and_what_it_grades_again(tmp_path, stude
     assert command(tmp_path, students, "--again", "--quiet") == 0
     told = capsys.readouterr().out
     assert "all are graded anew" in told and "ada:" not in told and "3 submissions" in told
+
+
+def test_the_command_adds_a_late_file_and_says_how_where_it_was_not_asked_to(tmp_path, students, capsys):
+    late = tmp_path / "bob.py"
+    late.write_text(RIGHT + "# late")
+    assert command(tmp_path, students, "--quiet") == 0
+    assert command(tmp_path, late) == 2 and "--add to keep their marks beside these" in capsys.readouterr().err
+    assert command(tmp_path, late, "--add") == 0
+    told = capsys.readouterr().out
+    assert "3 of the last run keep their marks" in told and "bob: correct, 4/4" in told and "4 submissions" in told
+    with pytest.raises(SystemExit):
+        command(tmp_path, late, "--add", "--again")
 
 
 def test_a_stopped_command_says_how_to_go_on(tmp_path, students, capsys, monkeypatch):

@@ -45,6 +45,7 @@ def grade(
     banks: int = BANKS,
     executor: Executor | None = None,
     again: bool = False,
+    add: bool = False,
     progress: Callable[[str], None] | Lines | None = None,
 ) -> list[dict[str, Any]]:
     """Grade submissions and return one result for each.
@@ -82,14 +83,17 @@ def grade(
         a machine with too little of it is *not run*.
     again
         Grade all, also what `out` holds already, and leave out who is no longer among the submissions.
+    add
+        Add these submissions to the class in `out`, with its seed and settings: the others keep their marks, and a
+        student who is there already gets the mark of the newer hand-in. All results are returned.
     progress
         Called with a line for each submission when it is done.
 
     Raises
     ------
     GradeError
-        If the machine gives less isolation than a class needs, another grader is at work in `out`, or the last run
-        there was of another assignment or graded others, too.
+        If the machine gives less isolation than a class needs, another grader is at work in `out`, the last run there was
+        of another assignment or graded others, too, or there is nothing in `out` that could be added to.
     ValueError
         If the submissions or the assignment can't be read.
 
@@ -104,6 +108,8 @@ def grade(
             raise ValueError(f"{name}: expected at least 1, got {value}")
     if executor is not None and jobs != 1:
         raise ValueError(f"jobs: the executor decides how many there are; leave jobs={jobs} out")
+    if add and (again or out is None):
+        raise ValueError(f"add: {'leave again out, which leaves others out' if again else 'name the folder in out'}")
     asked = assignment if isinstance(assignment, Assignment) else Assignment.read(assignment)
     found, others = papers(submissions, asked.id)
     if not found:
@@ -122,7 +128,9 @@ def grade(
             else:
                 lines.say(f"seed: that of the last run, from {keeper.out}/run.json")
         wanted = False if trust_submissions else require_isolation
-        required = _level(wanted, len(found))
+        staying = keeper.staying(found) if add else None
+        several = len(found) + len(staying or ())
+        required = _level(wanted, several)
         plan = running.Plan(asked, seed, examples, feedback, banks, required)
         isolation = None
         if executor is None:
@@ -130,18 +138,22 @@ def grade(
             desk = stack.enter_context(Desk(asked, seed, examples, feedback, banks=banks))
         else:
             stack.callback(running.close_desks)  # where its tasks came back to this process
-        todo = keeper.look(plan, found, again)
+        todo = keeper.look(plan, found, again, staying)
         groups = running.copies(todo)
         here = executor is None and min(jobs, len(groups)) <= 1
         if executor is None:
             for _, paper in [one for one in todo if here and not one[1].problem][:1]:
                 desk.bank_of(paper)  # drawn while the sandbox is tried
             isolation = desk.isolation
-            _check_enough(wanted, isolation, len(found), lines.say)
+            _check_enough(wanted, isolation, several, lines.say)
             desk.sandbox.require = required  # of every single worker, not only of the one that was looked at
         keeper.begin(isolation)
         changed = keeper.changed(plan)
         kept = len(found) - len(todo)
+        if staying is not None:
+            lines.say(f"{len(staying)} of the last run keep their marks beside these")
+            for name in sorted(keeper.replaced & {paper.student for _, paper in todo}):
+                lines.say(f"{name}: the newer hand-in takes the place of the one before")
         if again:
             lines.say("all are graded anew")
         elif changed:
@@ -212,9 +224,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, metavar="N",
         help="the secret behind the hidden inputs (default: that of the last run in DIR, or else a new one)",
     )  # fmt: skip
-    parser.add_argument(
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument(
         "--again", action="store_true", help="grade all anew, and nobody else: what DIR holds is replaced"
     )
+    others.add_argument(
+        "--add", action="store_true",
+        help="add to the class that DIR holds: late ones, or newer hand-ins; everybody else's marks stay",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no line for each submission, and no bar")
     isolation = parser.add_mutually_exclusive_group()
     isolation.add_argument(
@@ -233,7 +250,7 @@ def main(args: argparse.Namespace) -> int:
         with running.cluster(args.dask) if args.dask else contextlib.nullcontext() as executor:
             results = grade(
                 args.submissions, args.assignment, args.out, jobs=args.jobs, seed=args.seed, executor=executor,
-                require_isolation=args.require_isolation, again=args.again, progress=_progress(args.quiet),
+                require_isolation=args.require_isolation, again=args.again, add=args.add, progress=_progress(args.quiet),
             )  # fmt: skip
     except (GradeError, SandboxError, ValueError) as error:
         print(f"vidlearn grade: {error}", file=sys.stderr)

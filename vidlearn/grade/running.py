@@ -280,6 +280,7 @@ class Keeper:
     def __init__(self, out: str | Path | None) -> None:
         self.out = Path(out) if out is not None else None
         self.before: dict[str, Any] = {}
+        self.replaced: set[str] = set()  # who was there before, and is added again
         self._lock, self._next, self._started = -1, 0.0, time.monotonic()
 
     def __enter__(self) -> Keeper:
@@ -309,14 +310,44 @@ class Keeper:
         last = {**(last if isinstance(last, dict) else {}), "seed": self.before.get("seed")}
         return [name for name, value in {"seed": plan.seed, **plan.settings}.items() if last.get(name) != value]
 
-    def look(self, plan: Plan, found: Sequence[Paper], again: bool) -> Papers:
+    def staying(self, found: Sequence[Paper]) -> list[dict[str, Any]]:
+        """The results of the last run here of students who are not in `found`, which is added; `GradeError` without any."""
+        if self.out is None or not self.before:
+            raise GradeError(
+                f"{self.out} holds no marks to add to: leave --add out, or name the folder of a graded class"
+            )
+        try:
+            last = json.loads((self.out / "results.json").read_text(encoding="utf-8"))
+            known = {str(result["student"]): result for result in last}
+            if not all(result.keys() >= _PARTS for result in last):
+                raise ValueError
+            waiting = [name for name, result in known.items() if _is_later(result)]
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            raise GradeError(
+                f"the marks in {self.out}/results.json cannot be read: grade the whole class again, without --add"
+            ) from None
+        new = {paper.student for paper in found}
+        if waiting := sorted(set(waiting) - new):
+            raise GradeError(
+                f"the last run in {self.out} did not come to {_few(waiting)}: let it come to its end first, then add others"
+            )
+        self.replaced = new & {name for name, result in known.items() if not _is_later(result)}
+        return [result for name, result in known.items() if name not in new]
+
+    def look(
+        self, plan: Plan, found: Sequence[Paper], again: bool, staying: list[dict[str, Any]] | None = None
+    ) -> Papers:
         """Return the papers that are to be graded; nothing is written yet.
 
-        A folder with the marks of others is no place for these, unless all is graded `again`: `GradeError`.
+        A folder with the marks of others is no place for these, unless they are `staying` or all is graded `again`:
+        `GradeError`.
         """
-        self.plan, self.again = plan, again
-        self.found = list(found)
-        self.names = report.file_names(paper.student for paper in found)
+        self.plan, self.again, self.adds = plan, again, staying is not None
+        everyone: list[tuple[str, Paper | None, dict[str, Any] | None]] = [(one.student, one, None) for one in found]
+        if staying:
+            everyone = sorted([*everyone, *((one["student"], None, one) for one in staying)], key=lambda one: one[0])
+        self.papers = [paper for _, paper, _ in everyone]
+        self.names = report.file_names(student for student, _, _ in everyone)
         there = self.before.get("pages")
         gone = {name for name in there if isinstance(name, str)} if isinstance(there, list) else set()
         self.gone = sorted(name for name in gone - set(self.names) if re.fullmatch(r"[\w-][\w.-]*", name))
@@ -326,16 +357,25 @@ class Keeper:
                 f"{self.out} holds the marks of another assignment, {printable(last)}: give another --out, or --again to "
                 "replace them"
             )
-        if self.gone and not again:
+        if self.adds and (changed := self.changed(plan)):
+            raise GradeError(
+                f"since the last run in {self.out} this changed: {', '.join(changed)}. Marks would not be comparable: grade "
+                "the whole class again, without --add"
+            )
+        if self.gone and not again and not self.adds:
             count = len(self.gone)
             raise GradeError(
                 f"{count} {'student' if count == 1 else 'students'} of the last run in {self.out} "
-                f"{'is' if count == 1 else 'are'} not among these submissions: {', '.join(self.gone[:3])}"
-                f"{' …' if count > 3 else ''}; give another --out, or --again to leave them out"
+                f"{'is' if count == 1 else 'are'} not among these submissions: {_few(self.gone)}; give another --out, --add "
+                "to keep their marks beside these, or --again to leave them out"
             )
-        kept = [None if again or self.out is None else self._kept(paper) for paper in found]
-        self.kept = {i: result for i, result in enumerate(kept) if result is not None}
-        return [(i, paper) for i, paper in enumerate(found) if i not in self.kept]
+        self.kept = {}
+        for i, (_, paper, result) in enumerate(everyone):
+            if paper is not None:
+                result = None if again or self.out is None else self._kept(paper)
+            if result is not None:
+                self.kept[i] = result
+        return [(i, paper) for i, paper in enumerate(self.papers) if paper is not None and i not in self.kept]
 
     def begin(self, isolation: dict[str, Any] | None) -> None:
         """Write down what is known from before; `results` holds it, too."""
@@ -345,7 +385,9 @@ class Keeper:
             self._with_facts(
                 self.kept.get(i) or blank(paper, self.plan.assignment, "not run", report.LATER, isolation), paper
             )
-            for i, paper in enumerate(self.found)
+            if paper is not None
+            else self.kept[i]
+            for i, paper in enumerate(self.papers)
         ]
         if self.out is None:
             return
@@ -360,7 +402,8 @@ class Keeper:
 
     def keep(self, i: int, result: dict[str, Any]) -> dict[str, Any]:
         """Write one student's mark and report at once, and all results every now and then."""
-        paper = self.found[i]
+        paper = self.papers[i]
+        assert paper is not None
         self.results[i] = full = self._with_facts(result, paper)
         if self.out is None:
             return full
@@ -380,9 +423,11 @@ class Keeper:
             for suffix in _PAGES:
                 (self.out / "reports" / f"{name}{suffix}").unlink(missing_ok=True)
         self.gone = []
-        current = {f"{self.plan.key_of(paper)}.json" for paper in self.found}
+        current = {f"{self.plan.key_of(paper)}.json" for paper in self.papers if paper is not None}
         for one in (self.out / "kept").glob("*.json"):
-            if one.name not in current:
+            if (
+                one.name not in current and not self.adds
+            ):  # the others' marks are there for the next run of the whole class
                 one.unlink(missing_ok=True)
         self._run(finished=True)
 
@@ -453,6 +498,17 @@ class Keeper:
 
 
 _PAGES = (".html", ".md", ".json")
+_PARTS = {"submission", "student", "score", "max_score", "status", "isolation", "questions"}
+
+
+def _is_later(result: dict[str, Any]) -> bool:
+    """Whether a run was cut short before it came to this submission."""
+    told = [finding["text"] for entry in result["questions"] for finding in entry["findings"]]
+    return result["score"] is None and report.LATER in told
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(map(printable, names[:3])) + (" …" if len(names) > 3 else "")
 
 
 # ------------------------------------------------------------------------------------------------- what is seen of it
