@@ -368,6 +368,20 @@ def test_the_check_the_handout_and_the_report_count_the_same_things_and_list_wha
     assert told.count("- **holds**") == int(said[1] or 0) and told.count("- **breaks**") == counted - int(said[1] or 0)
 
 
+def test_a_family_without_an_answer_takes_no_law_of_the_others_with_it(handed_out):
+    right = vl.flow.spatiotemporal_gradients.reference
+
+    def spatiotemporal_gradients(I0, I1):
+        if I0.ndim > 2:
+            raise ValueError("not in color")
+        return right(I0, I1)
+
+    card, verdict = opened(handed_out(FIRST)).check(spatiotemporal_gradients), vl.check(spatiotemporal_gradients)
+    broken = [name for name, why in card.rows if why]
+    assert broken == [row.title for row in verdict.shown if not row.held]
+    assert "cases: color" in broken and len(broken) < len(card.rows) - 1
+
+
 def test_the_released_checks_end_a_call_that_never_ends(handed_out):
     def normal_flow(Ix, Iy, It):
         try:

@@ -119,11 +119,12 @@ class _Check:
         self.function, self.name, self.question, self.seconds = function, name, question, seconds
         self.form = self.smallest = ""
         self.changed: set[str] = set()
+        self.unanswered: set[str] = set()
         self.size = 0
         self.attempted = False
 
     def card(self) -> Card:
-        rows = [(f"cases: {name}", self.family(cases)) for name, cases in self.question["families"].items()]
+        rows = [(f"cases: {name}", self.family(name, cases)) for name, cases in self.question["families"].items()]
         if not self.attempted:
             return Card(self.name, "not attempted", [], notes="the function raises NotImplementedError: write its body")
         if self.form:  # a right form is no feat, and not counted
@@ -139,26 +140,28 @@ class _Check:
         status = "wrong" if any(why for _, why in rows) else "right"
         return Card(self.name, status, rows, self.smallest, "; ".join(notes))
 
-    def family(self, cases: list[dict[str, Any]]) -> str:
+    def family(self, name: str, cases: list[dict[str, Any]]) -> str:
         """What breaks on the first case that is answered wrong; they are stored by size."""
+        first = ""
         for case in cases:
             inputs, expected = _opened(case["inputs"]), _opened(case["answers"])
             try:
                 got = self.answers(inputs, case["keywords"])
             except NotImplementedError:
-                why = "raises NotImplementedError: there is no answer yet"
+                got, why = None, "raises NotImplementedError: there is no answer yet"
             except _Form as error:
-                why, self.attempted = str(error), True
+                got, why, self.attempted = None, str(error), True
             else:
                 why, self.attempted = _form_problem(got, expected), True
-            if why:
-                self.form = self.form or why
-            else:
+            if got is None:
+                self.unanswered.add(name)
+            self.form = self.form or why
+            if got is not None and not why:
                 why = self.difference(got, expected, _opened(case["allowed"]), _opened(case["defined"]))
-            if why:
+            if why and not first:
+                first = why
                 self.remember(inputs, why)
-                return why
-        return ""
+        return first
 
     def layout(self) -> str:
         """The same cases in memory with gaps, as `a[..., 0]` or a slice has it."""
@@ -176,6 +179,7 @@ class _Check:
         return ""
 
     def law(self, law: dict[str, Any]) -> str:
+        """What breaks a law where there is an answer; a family without one has its own row, and takes no law with it."""
         holds = getattr(importlib.import_module(f".{law['module']}", __package__), law["function"])
         several = self.question["form"] != "one"
 
@@ -185,8 +189,9 @@ class _Check:
             got = [g.astype(float) if g.dtype.kind == "f" else g for g in got]
             return tuple(got) if several else got[0]
 
+        stated, silent = False, ""
         for stored in law["tries"]:
-            inputs = _opened(stored["inputs"])
+            inputs, answered = _opened(stored["inputs"]), True
             try:
                 with np.errstate(all="ignore"):
                     said = holds(answer, **inputs)
@@ -197,13 +202,16 @@ class _Check:
                     why = _form_problem([got], [expected]) or self.difference(
                         [got], [expected], [_opened(stored["allowed"])], mask[0] if mask else None
                     )
+            except (_Form, NotImplementedError) as error:
+                why, answered = str(error) or "raises NotImplementedError", False
             except Exception as error:
-                why = str(error) if isinstance(error, _Form) else f"raises {type(error).__name__}: {error}"
-            if why:
+                why = f"raises {type(error).__name__}: {error}"
+            if why and (answered or stored["family"] not in self.unanswered):
                 if not self.smallest:
                     self.remember(inputs, f"breaks “{law['statement']}”: {why}")
                 return why
-        return ""
+            stated, silent = stated or not why, silent or why
+        return "" if stated else silent
 
     def answers(
         self, inputs: dict[str, Any], keywords: list[str], changed: Callable[[Any], Any] = np.copy

@@ -235,8 +235,7 @@ def _question(question: Question, store: _Store, laws: _Laws) -> dict[str, Any]:
     """One asked function in the index: everything but the answer's source."""
     operation = question.operation
     spec, signature, bank = operation.spec, operation.signature, Bank.draw(operation, PUBLIC_SEED)
-    tried = [(law, [inputs for _, inputs in asked]) for law, asked in bank.laws]
-    released = [(law, inputs) for law, inputs in tried if laws.take(question, law, inputs)]
+    released = [(law, asked) for law, asked in bank.laws if laws.take(question, law, [inputs for _, inputs in asked])]
     return {
         "backend": question.backend,
         "parameters": list(signature.python.parameters),
@@ -252,11 +251,11 @@ def _question(question: Question, store: _Store, laws: _Laws) -> dict[str, Any]:
             {
                 "statement": law.statement, "module": laws.module(law), "function": law.holds.__name__,
                 "tries": [
-                    {"inputs": store.put(one), "allowed": store.put(_law_allows(question, law, one))}
-                    for one in sorted(inputs, key=_size)
+                    {"family": name, "inputs": store.put(one), "allowed": store.put(_law_allows(question, law, one))}
+                    for name, one in sorted(asked, key=lambda each: _size(each[1]))
                 ],
             }
-            for law, inputs in released
+            for law, asked in released
         ],
         "laws_left_out": len(bank.laws) - len(released),
     }  # fmt: skip
