@@ -148,15 +148,15 @@ class _Check:
             try:
                 got = self.answers(inputs, case["keywords"])
             except NotImplementedError:
-                got, why = None, "raises NotImplementedError: there is no answer yet"
+                got, why = [], "raises NotImplementedError: there is no answer yet"
             except _Form as error:
-                got, why, self.attempted = None, str(error), True
+                got, why, self.attempted = [], str(error), True
             else:
                 why, self.attempted = _form_problem(got, expected), True
-            if got is None:
+            if not got:
                 self.unanswered.add(name)
             self.form = self.form or why
-            if got is not None and not why:
+            if not why:
                 why = self.difference(got, expected, _opened(case["allowed"]), _opened(case["defined"]))
             if why and not first:
                 first = why
