@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import importlib
 import os
 import sys
@@ -143,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     from vidlearn.cli import verbs
 
+    atexit.register(gc.freeze)  # else Python looks through all that is loaded before it ends
     try:
         status = getattr(verbs, args.verb.replace(" ", "_"))(args)
         sys.stdout.flush()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import concurrent.futures
 import contextlib
+import gc
 import hashlib
 import json
 import multiprocessing
@@ -156,6 +157,7 @@ def _pool(jobs: int, todo: Papers) -> ProcessPoolExecutor:
 def _begin(parent: int) -> None:
     """In a process of ours: end with the one that leads the run, however that ends, and leave Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    atexit.register(gc.freeze)  # else Python looks through all that is loaded before it ends
     with contextlib.suppress(OSError, ImportError):
         from vidlearn.sandbox import confine
 
