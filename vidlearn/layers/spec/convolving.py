@@ -10,7 +10,7 @@ import numpy as np
 
 from vidlearn.layers.reference import convolving as reference
 from vidlearn.layers.reference.convolving import Window, per_axis
-from vidlearn.layers.spec.drawing import cut_to, each_axis
+from vidlearn.layers.spec.drawing import cut_to, each_axis, unsaid
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance
 
 PLAIN, BIAS, STRIDE, DILATION, GROUPS = "plain", "padding and a bias", "stride", "dilation", "groups"
@@ -23,13 +23,15 @@ def layers_of(axes: int, backward: bool) -> dict[str, st.SearchStrategy[Any]]:
     """Small inputs and kernels; in each family one thing is not as in the plain one."""
     longest = 2 if axes == 3 else 3
     ones, no_padding, alone = st.just((1,) * axes), st.just((0,) * axes), st.just(1)
+    around = st.sampled_from([(0,) * axes, (1,) * axes])
 
     def family(  # type: ignore[no-untyped-def]
         stride=ones, padding=no_padding, dilation=ones, groups=alone, names=(), shortest=1, channels=2, longest=longest
     ) -> st.SearchStrategy[Any]:
-        def sized(n, inputs, outputs, kernel, out, stride, padding, dilation, groups):  # type: ignore[no-untyped-def]
-            geometry = zip(kernel, out, stride, padding, dilation, strict=True)
-            size = [max(1, s * (o - 1) + d * (k - 1) + 1 - 2 * p) for k, o, s, p, d in geometry]
+        def sized(n, inputs, outputs, kernel, out, rest, stride, padding, dilation, groups):  # type: ignore[no-untyped-def]
+            # what is left at the end: too little for one more step
+            geometry = zip(kernel, out, rest, stride, padding, dilation, strict=True)
+            size = [max(1, s * (o - 1) + min(r, s - 1) + d * (k - 1) + 1 - 2 * p) for k, o, r, s, p, d in geometry]
             window = Window("w", size, kernel, stride, padding, dilation)
             shapes = {"x": (n, inputs * groups, *size), "w": (outputs * groups, inputs, *kernel)}
             if backward:
@@ -40,7 +42,8 @@ def layers_of(axes: int, backward: bool) -> dict[str, st.SearchStrategy[Any]]:
             return shapes, {name: known[name] for name in names if name != "b"}
 
         kernels = st.tuples(*[st.integers(shortest, longest)] * axes)
-        sizes = st.builds(sized, few, few, few, kernels, st.tuples(*[few] * axes), stride, padding, dilation, groups)
+        places, rest = st.tuples(*[few] * axes), st.tuples(*[st.integers(0, 1)] * axes)
+        sizes = st.builds(sized, few, few, few, kernels, places, rest, stride, padding, dilation, groups)
         most = {"x": (2, channels, *[6] * axes), "w": (channels, 2, *[3] * axes), "b": (channels,),
                 "dy": (2, channels, *[3] * axes)}  # fmt: skip
         wanted = ("dy", "x", "w") if backward else ("x", "w", *(["b"] if "b" in names else []))
@@ -49,7 +52,9 @@ def layers_of(axes: int, backward: bool) -> dict[str, st.SearchStrategy[Any]]:
     return {
         PLAIN: family(),
         BIAS: family(padding=each_axis(axes, 0, 1), names=("b", "padding")),
-        STRIDE: family(stride=each_axis(axes, 1, 2), names=("stride",)),
+        STRIDE: unsaid(
+            family(stride=each_axis(axes, 1, 2), padding=around, names=("stride", "padding")), padding=(0,) * axes
+        ),
         DILATION: family(dilation=each_axis(axes, 1, 2), names=("dilation",), shortest=2, longest=2),
         GROUPS: family(groups=st.just(2), names=("groups",), channels=4),
     }
@@ -203,6 +208,14 @@ def _padded(mode: str | None) -> Any:
     return _wrong(make)
 
 
+def _one_more(right, x, w, b, stride, padding, dilation, groups):  # type: ignore[no-untyped-def]
+    window = Window("w", x.shape[2:], w.shape[2:], stride, padding, dilation)
+    geometry = zip(x.shape[2:], w.shape[2:], stride, padding, dilation, strict=True)
+    missing = [(0, (d * (k - 1) + 1 - n - 2 * p) % s) for n, k, s, p, d in geometry]
+    padded = np.pad(window.pad(x), [(0, 0), (0, 0), *missing])
+    return right(padded, w, b, stride=stride, dilation=dilation, groups=groups)
+
+
 def _first_group_only(right, x, w, b, groups, **g):  # type: ignore[no-untyped-def]
     return right(np.concatenate(np.split(x, groups, 1)[:1] * groups, 1), w, b, groups=groups, **g)
 
@@ -221,6 +234,9 @@ FORWARD_MISTAKES = [
             ["What becomes of the input channels?", "They are summed, not averaged."]),
     Mistake("stride ignored", _wrong(lambda right, x, w, b, stride, **g: right(x, w, b, stride=1, **g)),
             ["How many places does the window have?", "It moves by `stride`, so there are fewer."]),
+    Mistake("a place too many at the end", _wrong(_one_more),
+            ["Six columns, a kernel of three, steps of two: how many places?",
+             "Two: the last step must fit whole, and what is left at the end is dropped."]),
     Mistake("dilation ignored", _wrong(lambda right, x, w, b, dilation, **g: right(x, w, b, dilation=1, **g)),
             ["How far apart are the taps?", "By `dilation`: the window reaches over d (k − 1) + 1 positions."]),
     Mistake("all groups look at the first group's channels", _wrong(_first_group_only),
@@ -258,11 +274,26 @@ def _flipped_kernel(right, dx, dw, db, dy, x, w, g):  # type: ignore[no-untyped-
     return right(dy, x, _flip(w, x.ndim - 2), **g)[0], dw, db
 
 
+CUT_OFF = "dx ends with the last window"
+CUT_OFF_HINTS = ["What shape has dx?", "That of x: what no window reached gets 0."]
+
+
+def reached(dx: Any, window: Window) -> Any:
+    """dx up to the end of the last window."""
+    ends = [max(where[axis].stop for _, where in window.taps()) - p for axis, p in enumerate(window.padding)]
+    return dx[(..., *(slice(0, end) for end in ends))]
+
+
+def _reached(right, dx, dw, db, dy, x, w, g):  # type: ignore[no-untyped-def]
+    return reached(dx, Window("w", x.shape[2:], w.shape[2:], g["stride"], g["padding"], g["dilation"])), dw, db
+
+
 BACKWARD_MISTAKES = [
     Mistake("dx with the kernel flipped", _wrong_gradient(_flipped_kernel),
             ["Which taps did x[i] meet, and at which places?", "y[t] used w[k] x[t + k]: dx[j] takes w[k] dy[j − k]."]),
     Mistake("overlapping windows overwrite dx", _wrong_gradient(_overwritten),
             ["To how many windows does one input belong?", "Their shares add up: += and not =."]),
+    Mistake(CUT_OFF, _wrong_gradient(_reached), CUT_OFF_HINTS),
     Mistake("dw flipped", _wrong_gradient(lambda right, dx, dw, db, dy, x, w, g: (dx, _flip(dw, w.ndim - 2), db)),
             ["Which input did w[k] multiply at place t?", "dw[k] sums dy[t] x[t + k]."]),
     Mistake("dw of the first clip only", _wrong_gradient(lambda right, dx, dw, db, dy, x, w, g:

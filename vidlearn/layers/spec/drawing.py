@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 
 from vidlearn.spec import array_of
 
-__all__ = ["array_of", "cut_to", "each_axis", "features_of"]
+__all__ = ["array_of", "cut_to", "each_axis", "features_of", "unsaid"]
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -31,6 +31,15 @@ def cut_to(most: Shapes, sizes: st.SearchStrategy[tuple[Shapes, Mapping[str, Any
 def each_axis(axes: int, *choices: int) -> st.SearchStrategy[tuple[int, ...]]:
     """One of `choices` for each axis, but not the first of them for all."""
     return st.sampled_from([c for c in product(choices, repeat=axes) if any(n != choices[0] for n in c)])
+
+
+def unsaid(inputs: st.SearchStrategy[Any], **defaults: Any) -> st.SearchStrategy[Any]:
+    """The same inputs, where an argument that has its default's value is left out: so the default itself is asked."""
+
+    def say(given: Any) -> Any:
+        return {name: value for name, value in given.items() if name not in defaults or value != defaults[name]}
+
+    return inputs.map(say)
 
 
 def features_of(size: tuple[int, int]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import numpy as np
 from vidlearn.layers.reference import pooling as reference
 from vidlearn.layers.reference.convolving import per_axis
 from vidlearn.layers.reference.pooling import pool_window
+from vidlearn.layers.spec.convolving import CUT_OFF, CUT_OFF_HINTS, reached
 from vidlearn.layers.spec.drawing import array_of, cut_to, each_axis
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance, largest
 
@@ -24,15 +25,14 @@ def pools(axes: int, backward: bool, ties: bool = False, below: float = 0) -> di
     """Small inputs under windows that touch, overlap or stand over the edge; `below` makes the padded ones darker."""
     longest = 2 if axes == 3 else 3
 
-    def family(strided: bool, padded: bool) -> st.SearchStrategy[Any]:
+    def family(strides: st.SearchStrategy[Any], padded: bool) -> st.SearchStrategy[Any]:
         def sized(n: int, channels: int, kernel: Any, out: Any, more: Any, stride: Any, padding: Any) -> Any:
-            stride = stride if strided else kernel
             padding = tuple(min(p, k // 2) for p, k in zip(padding, kernel, strict=True))
-            geometry = zip(kernel, out, more, stride, padding, strict=True)
+            geometry = zip(kernel, out, more, kernel if stride is None else stride, padding, strict=True)
             size = tuple(max(k, s * (o - 1) + k + m - 2 * p) for k, o, m, s, p in geometry)
             chosen = {
                 "kernel": kernel,
-                **({"stride": stride} if strided else {}),
+                **({} if stride is None else {"stride": stride}),
                 **({"padding": padding} if padded else {}),
             }
             shapes = {"x": (n, channels, *size)}
@@ -45,8 +45,7 @@ def pools(axes: int, backward: bool, ties: bool = False, below: float = 0) -> di
         kernels = each_axis(axes, *range(1, longest + 1))
         more = st.tuples(*[st.integers(0, 1)] * axes)
         padding = st.just((1,) * axes) if padded else st.just((0,) * axes)
-        stride = st.just((1,) * axes)
-        sizes = st.builds(sized, few, few, kernels, per, more, stride, padding)
+        sizes = st.builds(sized, few, few, kernels, per, more, strides, padding)
         most = {"x": (2, 2, *[7] * axes)} | ({"dy": (2, 2, *[5] * axes)} if backward else {})
         return cut_to(most, sizes)
 
@@ -56,8 +55,13 @@ def pools(axes: int, backward: bool, ties: bool = False, below: float = 0) -> di
     def coarse(arguments: Any) -> Any:
         return {**arguments, "x": np.sign(arguments["x"])}
 
-    families = {SIDE: family(False, False), OVERLAP: family(True, False), PADDED: family(False, True).map(darker)}
-    return families | ({TIES: family(False, False).map(coarse)} if ties else {})
+    by_kernel, given = st.none(), st.tuples(*[few] * axes)
+    families = {
+        SIDE: family(by_kernel, False),
+        OVERLAP: family(given, False),
+        PADDED: family(by_kernel | given, True).map(darker),
+    }
+    return families | ({TIES: family(by_kernel, False).map(coarse)} if ties else {})
 
 
 def _x_only(expected: Any, x: Any, **_: Any) -> float:
@@ -345,6 +349,13 @@ def _overwritten(right, dy, x, window):  # type: ignore[no-untyped-def]
     return _sent_back(dy, x, window, wins, add=False)
 
 
+CUT = Mistake(
+    CUT_OFF,
+    _backward(lambda right, dy, x, window: reached(
+        right(dy, x, window.kernel, window.stride, window.padding), window)),
+    CUT_OFF_HINTS,
+)  # fmt: skip
+
 max_pool3d_backward = Spec(
     cases=pools(3, backward=True, ties=True, below=2.0),
     laws=[
@@ -365,6 +376,7 @@ max_pool3d_backward = Spec(
         Mistake("winners get 1 and not dy", lambda right, dy, x, kernel, stride=None, padding=0:
                 right(np.ones_like(dy), x, kernel, stride, padding),
                 ["What is the chain rule?", "Multiply by the gradient that comes from above."]),
+        CUT,
     ],
     accepted=[_back_place_by_place(True), _in_single(reference.max_pool3d_backward)],
     tolerance=Tolerance(ulps=16, why="a sum over the regions that a voxel wins", scale=_dy_times),
@@ -397,6 +409,7 @@ avg_pool3d_backward = Spec(
         Mistake("not divided by the frames", _backward(lambda right, dy, x, window:
                 right(dy, x, window.kernel, window.stride, window.padding) * window.kernel[0]),
                 ["How many values has a region of 2 × 3 × 3?", "18: time counts, too."]),
+        CUT,
     ],
     accepted=[_back_place_by_place(False), _in_single(reference.avg_pool3d_backward)],
     tolerance=Tolerance(ulps=32, why="a division, and a sum over the regions that hold a voxel", scale=_dy_times),
