@@ -1,0 +1,155 @@
+"""Does the judge notice when one place of a right answer is changed?
+
+    PYTHONPATH=. python -W ignore benchmarks/mutants.py --only fusion          # a concept, or one operation
+    PYTHONPATH=. python -W ignore benchmarks/mutants.py --solutions            # the exercises' solutions instead
+
+In each operation's reference, and in the functions and classes of the same module that it is built on, one place at a time is
+changed: an operator, a comparison, a number by one, a sign, a condition, a default. Each of these mutants is judged as a student's
+answer is, on one bank of inputs; whoever passes meets three further ones. What is noticed by none of them is listed and must be
+read: many a change makes no difference (`reshape(-2, …)`, a border that is cut off again), and the others are holes in a spec.
+What only some banks notice is drawn too rarely. Code that refuses bad input is left alone: the judge asks none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import collections
+import contextlib
+import copy
+import inspect
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import vidlearn as vl
+from vidlearn.grade.sources import defines
+from vidlearn.judge import Bank, Stopped, judge
+from vidlearn.judge.patience import patient
+
+SOLUTIONS = Path(__file__).resolve().parents[1] / "solutions"
+SEEDS = (11, 12, 13, 14)
+SECONDS = 2.0  # for one call of a mutant: some never end
+OTHER = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv,
+    ast.Pow: ast.Mult, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And, ast.USub: ast.UAdd,
+}  # fmt: skip
+
+Change = tuple[str, Callable[[Any], None]]
+
+
+def changes(node: ast.AST) -> Iterator[Change]:
+    """What can be changed about one node: what that is, and how it is done to a copy of the node."""
+
+    def to(field: str, value: Any) -> Callable[[Any], None]:
+        return lambda n: setattr(n, field, value)
+
+    operators = getattr(node, "ops", [getattr(node, "op", None)])
+    new = OTHER.get(type(operators[0]))
+    if new is not None:
+        what = f"{type(operators[0]).__name__} → {new.__name__}"
+        yield what, to("ops", [new(), *operators[1:]]) if isinstance(node, ast.Compare) else to("op", new())
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield f"{node.value} → {not node.value}", to("value", not node.value)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        for step in (1, -1):
+            yield f"{node.value} → {node.value + step}", to("value", node.value + step)
+    if isinstance(node, ast.If | ast.IfExp):
+        for fixed in (True, False):
+            yield f"condition → {fixed}", to("test", ast.Constant(fixed))
+
+
+def places(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node of a definition, without annotations and without what refuses bad input."""
+    if isinstance(node, ast.Raise) or (isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise)):
+        return
+    yield node
+    for field, value in ast.iter_fields(node):
+        if field not in ("annotation", "returns", "decorator_list"):
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield from places(child)
+
+
+def built_on(tree: ast.Module, name: str) -> ast.Module:
+    """The statements of a module that one function needs, and all its imports."""
+    bound = {n: statement for statement in tree.body for n in defines(statement)}
+    found, open_ = {name}, [name]
+    while open_:
+        used = {n.id for n in ast.walk(bound[open_.pop()]) if isinstance(n, ast.Name)} & bound.keys() - found
+        found |= used
+        open_ += used
+    kept = [s for s in tree.body if isinstance(s, ast.Import | ast.ImportFrom) or found & set(defines(s))]
+    return ast.Module(kept, [])
+
+
+def mutants(tree: ast.Module, name: str) -> Iterator[tuple[int, str, Callable[..., Any]]]:
+    """Each mutant of the function `name`: the line of the change, what it is, and the changed function."""
+    for i, statement in enumerate(tree.body):
+        if not isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            continue
+        for k, node in enumerate(places(statement)):
+            for what, change in changes(node):
+                body = list(tree.body)
+                body[i] = copy.deepcopy(statement)
+                change(list(places(body[i]))[k])
+                code = compile(ast.fix_missing_locations(ast.Module(body, [])), "<mutant>", "exec")
+                space: dict[str, Any] = {}
+                exec(code, space)
+                yield getattr(node, "lineno", statement.lineno), what, space[name]
+
+
+def right(function: Callable[..., Any], bank: Bank) -> bool:
+    with contextlib.suppress(Stopped):
+        verdict = judge(patient(function, SECONDS), bank.operation, bank=bank, shrink=False, named=False)
+        return verdict.status == "right"
+    return False
+
+
+def sources(solutions: bool) -> Iterator[tuple[Any, str]]:
+    """Each operation with the text that its answer stands in."""
+    if not solutions:
+        for operation in vl.operations().values():
+            yield operation, inspect.getsource(sys.modules[operation.reference.__module__])
+        return
+    operations = {operation.short: operation for operation in vl.operations().values()}
+    for path in sorted(SOLUTIONS.glob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name in operations:
+                yield operations[node.name], path.read_text()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="concepts or operations; all by default")
+    parser.add_argument("--solutions", action="store_true", help="mutate the exercises' solutions, not the references")
+    asked = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))  # some ask for arrays without end
+
+    rows, total, listed = [], collections.Counter[str](), []
+    for operation, text in sources(asked.solutions):
+        if asked.only and not {operation.concept, operation.name, operation.short} & set(asked.only):
+            continue
+        first, *further = (Bank.draw(operation, seed) for seed in SEEDS)
+        lines, count = text.splitlines(), collections.Counter[str]()
+        for line, what, function in mutants(built_on(ast.parse(text), operation.short), operation.short):
+            kind = "caught"
+            if right(function, first):
+                kind = "never" if all(right(function, bank) for bank in further) else "by some"
+                listed.append(f"{kind:8} {operation.name}: {line}: {what} | {lines[line - 1].strip()}")
+            count[kind] += 1
+        rows.append((operation.name, count))
+        total += count
+        print(f"{operation.name}: {count.total()} mutants, {count['caught']} caught", file=sys.stderr, flush=True)
+
+    print("| operation | mutants | caught | by some banks only | never noticed |\n| --- | ---: | ---: | ---: | ---: |")
+    for name, count in [*rows, ("all", total)]:
+        print(f"| {name} | {count.total()} | {count['caught']} | {count['by some']} | {count['never']} |")
+    print("", *listed, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
