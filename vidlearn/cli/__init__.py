@@ -143,6 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "HYPOTHESIS_STORAGE_DIRECTORY",
         os.path.join(tempfile.gettempdir(), f"vidlearn-{os.getuid()}" if hasattr(os, "getuid") else "vidlearn"),
     )
+    # and would look for plugins in everything that is installed; what is drawn is not theirs to change
+    os.environ.setdefault("HYPOTHESIS_NO_PLUGINS", "1")
     from vidlearn.cli import verbs
 
     atexit.register(gc.freeze)  # else Python looks through all that is loaded before it ends
