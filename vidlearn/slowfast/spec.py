@@ -11,13 +11,13 @@ import hypothesis.strategies as st
 import numpy as np
 
 from vidlearn import layers
-from vidlearn.layers.spec.drawing import cut_to
+from vidlearn.layers.spec.drawing import cut_to, unsaid
 from vidlearn.slowfast import reference
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance
 
 few = st.integers(1, 2)
 three = st.integers(1, 3)
-odd = st.sampled_from([1, 3])
+odd = st.sampled_from([1, 3, 5])
 
 MOVED = Tolerance(ulps=0, why="numbers are moved, none is changed")
 
@@ -84,29 +84,30 @@ clip_span = Spec(
 
 
 def _clips(slow: st.SearchStrategy[int], alpha: st.SearchStrategy[int], hows: list[str]) -> Any:
-    def shapes(n: int, c: int, s: int, a: int, h: int, how: str) -> Any:
-        return {"x": (n, c, s * a, h, 1)}, {"alpha": a, "how": how}
+    def shapes(n: int, c: int, s: int, a: int, h: int, w: int, how: str) -> Any:
+        return {"x": (n, c, s * a, h, w)}, {"alpha": a, "how": how}
 
-    return cut_to({"x": (2, 2, 12, 2, 1)}, st.builds(shapes, few, few, slow, alpha, few, st.sampled_from(hows)))
+    sizes = st.builds(shapes, few, few, slow, alpha, few, few, st.sampled_from(hows))
+    return unsaid(cut_to({"x": (2, 2, 16, 2, 2)}, sizes), alpha=8, how="stride")
 
 
-def fast_is_the_clip(f: Any, x: Any, alpha: int, how: str) -> Any:
+def fast_is_the_clip(f: Any, x: Any, alpha: int = 8, how: str = "stride") -> Any:
     return f(x, alpha, how)[1], x
 
 
-def starts_with_the_clip(f: Any, x: Any, alpha: int, how: str) -> Any:
+def starts_with_the_clip(f: Any, x: Any, alpha: int = 8, how: str = "stride") -> Any:
     return f(x, alpha, how)[0][:, :, :1], x[:, :, :1]
 
 
-def ends_with_the_clip(f: Any, x: Any, alpha: int, how: str) -> Any:
+def ends_with_the_clip(f: Any, x: Any, alpha: int = 8, how: str = "stride") -> Any:
     return f(x, alpha, how)[0][:, :, -1:], x[:, :, -1:]
 
 
-def same_rates(f: Any, x: Any, alpha: int, how: str) -> Any:
+def same_rates(f: Any, x: Any, alpha: int = 8, how: str = "stride") -> Any:
     return f(x, 1, how)[0], x
 
 
-def two_clips_in_a_row(f: Any, x: Any, alpha: int, how: str) -> Any:
+def two_clips_in_a_row(f: Any, x: Any, alpha: int = 8, how: str = "stride") -> Any:
     both = f(np.concatenate([x, 2 * x], axis=2), alpha, how)[0]
     one = f(x, alpha, how)[0]
     return both, np.concatenate([one, 2 * one], axis=2)
@@ -124,7 +125,7 @@ def _by_linspace(x: Any, alpha: int = 8, how: str = "stride") -> Any:
     return (x[:, :, times.astype(int)] if how == "spread" else x[:, :, ::alpha]), x.copy()
 
 
-def whole_numbers(f: Any, x: Any, alpha: int, how: str) -> Any:
+def whole_numbers(f: Any, x: Any, alpha: int = 8, how: str = "stride") -> Any:
     """Floats get (T − 1)/(S − 1) · i a hair too small for some i here, and then fall one frame short."""
     numbers = np.arange(495.0).reshape(1, 1, 495, 1, 1)
     return f(numbers, 5, "spread")[0].ravel(), np.array([float(i * 494 // 98) for i in range(99)])
@@ -143,7 +144,7 @@ def _nearest(right: Any, x: Any, alpha: int = 8, how: str = "stride") -> Any:
 
 sample_pathways = Spec(
     cases={
-        "by stride": _clips(st.integers(2, 4), three, ["stride"]),
+        "by stride": _clips(st.integers(2, 4), three, ["stride"]) | _clips(st.just(2), st.just(8), ["stride"]),
         "spread": _clips(st.integers(2, 4), three, ["spread"]),
         "one Slow frame": _clips(st.just(1), three, ["stride", "spread"]),
     },
@@ -158,24 +159,24 @@ sample_pathways = Spec(
             two_clips_in_a_row, ("by stride",)),
     ],
     mistakes=[
-        Mistake("the pathways exchanged", lambda right, x, alpha, how: right(x, alpha, how)[::-1],
+        Mistake("the pathways exchanged", lambda right, x, alpha=8, how="stride": right(x, alpha, how)[::-1],
                 ["Which one has more frames?", "Return (slow, fast)."]),
-        Mistake("the first frames of the clip", lambda right, x, alpha, how: (x[:, :, : x.shape[2] // alpha], x),
+        Mistake("the first frames of the clip", lambda right, x, alpha=8, how="stride": (x[:, :, : x.shape[2] // alpha], x),
                 ["How much of the clip does your Slow pathway see?", "One frame in α, over the whole clip: a step, not an end."]),
-        Mistake("steps of T / α frames", lambda right, x, alpha, how: (x[:, :, :: x.shape[2] // alpha], x),
+        Mistake("steps of T / α frames", lambda right, x, alpha=8, how="stride": (x[:, :, :: x.shape[2] // alpha], x),
                 ["How many Slow frames are there, and how far apart?", "T / α of them, α apart."]),
-        Mistake("the last of every α frames", lambda right, x, alpha, how:
+        Mistake("the last of every α frames", lambda right, x, alpha=8, how="stride":
                 (x[:, :, alpha - 1 :: alpha], x) if how == "stride" else right(x, alpha, how),
                 ["Which frame is the first that Slow sees?", "Frame 0, then α, 2α, …"]),
-        Mistake("stride where spread is asked for", lambda right, x, alpha, how: right(x, alpha, "stride"),
+        Mistake("stride where spread is asked for", lambda right, x, alpha=8, how="stride": right(x, alpha, "stride"),
                 ["Does the last Slow frame change with how?", "Spread frames go from the clip's first to its last one."]),
-        Mistake("spread where stride is asked for", lambda right, x, alpha, how: right(x, alpha, "spread"),
+        Mistake("spread where stride is asked for", lambda right, x, alpha=8, how="stride": right(x, alpha, "spread"),
                 ["Are all steps the same?", "By stride, frame i is αi."]),
         Mistake("floor of floating-point numbers", _with_floats,
                 ["Is (T − 1)/(S − 1) · i exact as a float?", "Multiply first and divide whole numbers: i (T − 1) // (S − 1)."]),
         Mistake("rounded to the nearest frame", _nearest,
                 ["What becomes of 13.3 and of 8.9?", "Both are rounded down: 13 and 8; use //."]),
-        Mistake("Fast pathway thinned out too", lambda right, x, alpha, how: (right(x, alpha, how)[0],) * 2,
+        Mistake("Fast pathway thinned out too", lambda right, x, alpha=8, how="stride": (right(x, alpha, how)[0],) * 2,
                 ["What is fast about the Fast pathway?", "It gets every frame: return x itself."]),
     ],
     accepted=[_in_a_loop, _by_linspace],
@@ -189,10 +190,10 @@ sample_pathways = Spec(
 
 
 def _packable(channels: int, slow: st.SearchStrategy[int], alpha: st.SearchStrategy[int]) -> Any:
-    def shapes(n: int, s: int, a: int, h: int) -> Any:
-        return {"fast": (n, channels, s * a, h, 1)}, {"alpha": a}
+    def shapes(n: int, s: int, a: int, h: int, w: int) -> Any:
+        return {"fast": (n, channels, s * a, h, w)}, {"alpha": a}
 
-    return cut_to({"fast": (2, channels, 9, 2, 1)}, st.builds(shapes, few, slow, alpha, few))
+    return cut_to({"fast": (2, channels, 9, 2, 2)}, st.builds(shapes, few, slow, alpha, few, few))
 
 
 def _parts(fast: Any, alpha: int) -> Any:
@@ -269,12 +270,16 @@ time_to_channel = Spec(
 # ------------------------------------------------------------------ time_strided_sampling
 
 
-def _frames(divided: bool) -> Any:
-    def shapes(n: int, c: int, s: int, a: int, rest: int, h: int) -> Any:
-        return {"fast": (n, c, s * a + rest, h, 1)}, {"alpha": a}
+def _steps(divided: bool) -> Any:
+    """α, and the frames that are left after the last whole step."""
+    return st.tuples(three, st.just(0)) if divided else st.sampled_from([(2, 1), (3, 1), (3, 2)])
 
-    rest, alpha = (st.just(0), three) if divided else (st.just(1), st.integers(2, 3))
-    return cut_to({"fast": (2, 2, 10, 2, 1)}, st.builds(shapes, few, few, three, alpha, rest, few))
+
+def _frames(divided: bool) -> Any:
+    def shapes(n: int, c: int, s: int, step: tuple[int, int], h: int, w: int) -> Any:
+        return {"fast": (n, c, s * step[0] + step[1], h, w)}, {"alpha": step[0]}
+
+    return cut_to({"fast": (2, 2, 11, 2, 2)}, st.builds(shapes, few, few, three, _steps(divided), few, few))
 
 
 def sampled_in_two_steps(f: Any, fast: Any, alpha: int) -> Any:
@@ -328,13 +333,11 @@ def _averaged(fast: Any, alpha: int) -> Any:
 
 
 def _convolved(divided: bool) -> Any:
-    def shapes(n: int, c: int, o: int, s: int, a: int, rest: int, hw: tuple[int, int], k: int) -> Any:
-        return {"fast": (n, c, s * a + rest, *hw), "w": (o, c, k, 1, 1)}, {"alpha": a}
+    def shapes(n: int, c: int, o: int, s: int, step: tuple[int, int], h: int, w: int, k: int) -> Any:
+        return {"fast": (n, c, s * step[0] + step[1], h, w), "w": (o, c, k, 1, 1)}, {"alpha": step[0]}
 
-    rest, alpha = (st.just(0), three) if divided else (st.just(1), st.integers(2, 3))
-    most = {"fast": (2, 2, 10, 2, 2), "w": (2, 2, 5, 1, 1)}
-    kernel = st.sampled_from([1, 3, 5])
-    return cut_to(most, st.builds(shapes, few, few, few, three, alpha, rest, st.tuples(few, few), kernel))
+    most = {"fast": (2, 2, 11, 2, 2), "w": (2, 2, 5, 1, 1)}
+    return cut_to(most, st.builds(shapes, few, few, few, three, _steps(divided), few, few, odd))
 
 
 def middle_tap_samples(f: Any, fast: Any, w: Any, alpha: int) -> Any:
@@ -422,16 +425,18 @@ time_strided_conv = Spec(
 
 
 def _joined(how: str, fuse: str) -> Any:
-    def shapes(n: int, c: int, d: int, o: int, s: int, a: int, h: int, k: int) -> Any:
+    def shapes(n: int, c: int, d: int, o: int, s: int, a: int, hw: tuple[int, int], k: int) -> Any:
         if fuse == "concatenate":
             a, d = 2, 2 if how == "time-to-channel" else d  # so that every probe tells the ways of packing apart
         else:
             c = {"conv": o, "sample": d, "time-to-channel": a * d}[how]
         weights = {"w": (o, d, k, 1, 1)} if how == "conv" else {}
-        return {"slow": (n, c, s, h, 1), "fast": (n, d, s * a, h, 1), **weights}, {"alpha": a, "how": how, "fuse": fuse}
+        return {"slow": (n, c, s, *hw), "fast": (n, d, s * a, *hw), **weights}, {"alpha": a, "how": how, "fuse": fuse}
 
-    most = {"slow": (2, 4, 2, 2, 1), "fast": (2, 2, 4, 2, 1), "w": (2, 2, 3, 1, 1)}
-    return cut_to(most, st.builds(shapes, few, few, few, few, few, few, few, odd)).map(_without_spare_weights)
+    most = {"slow": (2, 4, 2, 2, 2), "fast": (2, 2, 16, 2, 2), "w": (2, 2, 5, 1, 1)}
+    alpha = st.sampled_from([1, 2, 8] if fuse == "add" and how != "time-to-channel" else [1, 2])
+    drawn = cut_to(most, st.builds(shapes, few, few, few, few, few, alpha, st.tuples(few, few), odd))
+    return unsaid(drawn.map(_without_spare_weights), alpha=8, how="conv", fuse="concatenate")
 
 
 def _without_spare_weights(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -439,20 +444,28 @@ def _without_spare_weights(inputs: dict[str, Any]) -> dict[str, Any]:
     return {**named, "w": inputs["w"]} if inputs["how"] == "conv" else named
 
 
-def slow_channels_first(f: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+def slow_channels_first(
+    f: Any, slow: Any, fast: Any, alpha: int = 8, how: str = "conv", fuse: str = "concatenate", w: Any = None
+) -> Any:
     return f(slow, fast, alpha, how, "concatenate", w)[:, : slow.shape[1]], slow
 
 
-def black_fast_adds_nothing(f: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+def black_fast_adds_nothing(
+    f: Any, slow: Any, fast: Any, alpha: int = 8, how: str = "conv", fuse: str = "concatenate", w: Any = None
+) -> Any:
     return f(slow, 0 * fast, alpha, how, fuse, w), slow
 
 
-def twice_the_fast(f: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+def twice_the_fast(
+    f: Any, slow: Any, fast: Any, alpha: int = 8, how: str = "conv", fuse: str = "concatenate", w: Any = None
+) -> Any:
     more = f(slow, 2 * fast, alpha, how, fuse, w) - f(slow, fast, alpha, how, fuse, w)
     return more, f(0 * slow, fast, alpha, how, fuse, w)
 
 
-def middle_tap_is_sample(f: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+def middle_tap_is_sample(
+    f: Any, slow: Any, fast: Any, alpha: int = 8, how: str = "conv", fuse: str = "concatenate", w: Any = None
+) -> Any:
     middle = np.zeros((fast.shape[1], fast.shape[1], 3, 1, 1))
     middle[:, :, 1, 0, 0] = np.eye(fast.shape[1])
     return f(slow, fast, alpha, "conv", fuse, middle), f(slow, fast, alpha, "sample", fuse)
@@ -469,22 +482,30 @@ def _fuse(slow: Any, handed: Any, fuse: str) -> Any:
 def _handing(wrong: Any) -> Any:
     """A mistake in what is handed on: ``wrong(handed, fast, alpha, how)``."""
 
-    def mistaken(right: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+    def mistaken(
+        right: Any, slow: Any, fast: Any, alpha: int = 8, how: str = "conv", fuse: str = "concatenate", w: Any = None
+    ) -> Any:
         return _fuse(slow, wrong(_handed(slow, fast, alpha, how, w), fast, alpha, how), fuse)
 
     return mistaken
 
 
-def _other_way(right: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+def _other_way(
+    right: Any, slow: Any, fast: Any, alpha: int = 8, how: str = "conv", fuse: str = "concatenate", w: Any = None
+) -> Any:
     return _fuse(fast, np.repeat(slow, alpha, axis=2), fuse)
 
 
-def _fast_first(right: Any, slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+def _fast_first(
+    right: Any, slow: Any, fast: Any, alpha: int = 8, how: str = "conv", fuse: str = "concatenate", w: Any = None
+) -> Any:
     handed = _handed(slow, fast, alpha, how, w)
     return slow + handed if fuse == "add" else np.concatenate([handed, slow], axis=1)
 
 
-def _join_by_hand(slow: Any, fast: Any, alpha: int, how: str, fuse: str, w: Any = None) -> Any:
+def _join_by_hand(
+    slow: Any, fast: Any, alpha: int = 8, how: str = "conv", fuse: str = "concatenate", w: Any = None
+) -> Any:
     if how == "conv":
         handed = _by_tap(fast, w, alpha)
     else:
@@ -510,13 +531,13 @@ lateral_connection = Spec(
                 ["Where does the next kernel look for the Slow features?", "In front: concatenate [slow, handed]."]),
         Mistake("from Slow to Fast", _other_way,
                 ["Who learns from whom?", "The connection goes from Fast to Slow; the answer has the Slow frame rate."]),
-        Mistake("the Slow features are dropped", lambda right, slow, fast, alpha, how, fuse, w=None:
+        Mistake("the Slow features are dropped", lambda right, slow, fast, alpha=8, how="conv", fuse="concatenate", w=None:
                 _handed(slow, fast, alpha, how, w),
                 ["What does the Slow pathway go on with?", "With both: its own features, and what was handed on."]),
-        Mistake("always concatenated", lambda right, slow, fast, alpha, how, fuse, w=None:
+        Mistake("always concatenated", lambda right, slow, fast, alpha=8, how="conv", fuse="concatenate", w=None:
                 right(slow, fast, alpha, how, "concatenate", w),
                 ["How many channels has the sum of two features?", "Look at fuse: 'add' adds."]),
-        Mistake("kernel flipped in time", lambda right, slow, fast, alpha, how, fuse, w=None: right(
+        Mistake("kernel flipped in time", lambda right, slow, fast, alpha=8, how="conv", fuse="concatenate", w=None: right(
                 slow, fast, alpha, how, fuse, w if w is None else w[:, :, ::-1].copy()),
                 ["Does the kernel's first tap meet the frame before or after?", "Networks correlate: nothing is flipped."]),
         Mistake("ReLU after the connection", _handing(lambda handed, fast, alpha, how: np.maximum(handed, 0)),
@@ -529,10 +550,10 @@ lateral_connection = Spec(
                 ["In what order are the packed channels?", "All channels of the first of the α frames, then of the second."]),
     ],
     accepted=[_join_by_hand,
-              lambda slow, fast, alpha, how, fuse, w=None: reference.lateral_connection(
+              lambda slow, fast, alpha=8, how="conv", fuse="concatenate", w=None: reference.lateral_connection(
                   slow.astype(np.float32), fast.astype(np.float32), alpha, how, fuse, None if w is None else w.astype(np.float32))],
     tolerance=Tolerance(ulps=16, why="a sum of products, relative to the sum of their magnitudes",
-                        scale=lambda expected, slow, fast, alpha, how, fuse, w=None:
+                        scale=lambda expected, slow, fast, alpha=8, how="conv", fuse="concatenate", w=None:
                         float(np.abs(slow).max()) + (magnitude(fast) if w is None else magnitude(fast, w))),
     cost=Cost(flops=lambda s: 2 * s.N * getattr(s, "O", 1) * s.D * getattr(s, "Kt", 1) * s.S * s.pixels,
               bytes=lambda s: (s.C * s.S + s.D * s.T) * 2 * s.N * s.pixels * s.itemsize),
@@ -546,18 +567,21 @@ lateral_connection = Spec(
 def _blocks(slow_frames: st.SearchStrategy[int]) -> Any:
     kernel = st.tuples(odd, odd, odd)
 
-    def shapes(c: int, d: int, m: int, s: int, a: int, hw: Any, kt: int, k_slow: Any, k_fast: Any) -> Any:
+    def shapes(
+        n: int, c: int, d: int, m: int, out: Any, s: int, a: int, hw: Any, kt: int, k_slow: Any, k_fast: Any
+    ) -> Any:
         arrays = {
-            "slow": (1, c, s, *hw), "fast": (1, d, s * a, *hw), "w_lateral": (m, d, kt, 1, 1),
-            "w_slow": (2, c + m, *k_slow), "w_fast": (d, d, *k_fast),
+            "slow": (n, c, s, *hw), "fast": (n, d, s * a, *hw), "w_lateral": (m, d, kt, 1, 1),
+            "w_slow": (out[0], c + m, *k_slow), "w_fast": (out[1], d, *k_fast),
         }  # fmt: skip
         return arrays, {"alpha": a}
 
     most = {
-        "slow": (1, 2, 2, 2, 2), "fast": (1, 2, 4, 2, 2), "w_lateral": (2, 2, 3, 1, 1), "w_slow": (2, 4, 3, 3, 3),
-        "w_fast": (2, 2, 3, 3, 3),
+        "slow": (2, 2, 2, 2, 2), "fast": (2, 2, 6, 2, 2), "w_lateral": (2, 2, 5, 1, 1), "w_slow": (2, 4, 5, 5, 5),
+        "w_fast": (2, 2, 5, 5, 5),
     }  # fmt: skip
-    return cut_to(most, st.builds(shapes, few, few, few, slow_frames, few, st.tuples(few, few), odd, kernel, kernel))
+    pair = st.tuples(few, few)
+    return cut_to(most, st.builds(shapes, few, few, few, few, pair, slow_frames, three, pair, odd, kernel, kernel))
 
 
 def fast_ignores_slow(f: Any, slow: Any, fast: Any, *rest: Any, **more: Any) -> Any:
