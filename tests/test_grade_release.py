@@ -27,7 +27,7 @@ from vidlearn.cli import main as cli
 from vidlearn.grade import SAMPLES, Assignment, grade, grading, report
 from vidlearn.grade.bundle import _handed_in, autograder, grade_here
 from vidlearn.grade.intake import Paper, one_paper
-from vidlearn.grade.release import _Laws, release, student_files
+from vidlearn.grade.release import _Laws, _right, _size, release, student_files
 from vidlearn.judge import Bank
 from vidlearn.sandbox import LAYERS
 from vidlearn.spec import Law
@@ -292,6 +292,26 @@ def test_the_card_shows_the_smallest_stored_input_that_fails(handed_out):
         for cases in question["families"].values():
             sizes = [sum(np.size(value) for value in checks._opened(case["inputs"]).values()) for case in cases]
             assert sizes == sorted(sizes)
+
+
+def test_a_known_mistake_that_shows_on_large_inputs_only_is_shown_on_a_smaller_one(handed_out):
+    file = next(file for file in EXERCISES if file.stem.startswith("07"))
+    checks, smaller = opened(handed_out(file)), 0
+    for question in Assignment.read(file).questions:
+        bank = Bank.draw(question.operation, 0)
+        drawn = [case.inputs for cases in bank.families.values() for case in cases]
+        stored = checks._store()[0]["questions"][question.operation.short]["families"].values()
+        added = [checks._opened(case["inputs"]) for cases in stored for case in cases]
+        added = [one for one in added if not any(all(np.array_equal(one[n], two[n]) for n in one) for two in drawn)]
+
+        def smallest_that_shows(known, inputs, bank=bank, operation=question.operation):
+            cases = (bank.case(one) for one in inputs)
+            return min((_size(c.inputs) for c in cases if not _right(known.runner, operation, c)), default=np.inf)
+
+        shown = [(smallest_that_shows(known, drawn), smallest_that_shows(known, added)) for known in bank.wrong]
+        smaller += sum(one < without for without, one in shown)
+        assert len(added) <= len(bank.wrong) and (smaller or not added)
+    assert smaller
 
 
 def rounded(function):

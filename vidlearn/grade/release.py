@@ -12,6 +12,7 @@ import importlib
 import inspect
 import io
 import json
+import math
 import os
 import re
 import sys
@@ -31,8 +32,10 @@ from vidlearn.grade.bundle import autograder, packed
 from vidlearn.grade.nbgrader import _check_empty, _read, _wrap_all, without_answers
 from vidlearn.grade.sources import defines, source_of
 from vidlearn.judge import Bank
+from vidlearn.judge.bank import rounded
 from vidlearn.judge.candidate import Outcome, Runner
 from vidlearn.judge.comparing import _words, first_difference, form_problem
+from vidlearn.judge.drawing import shrink
 from vidlearn.spec import largest
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ __all__ = ["add_arguments", "main", "release", "student_files"]
 
 PUBLIC_SEED = 0  # that of `vl.check`: with vidlearn installed or without it, students see the same cases
 RECORD = "release.json"
+SMALL = 12  # numbers in an input that nobody needs to make smaller
+TRIES = 60  # calls of a mistake to find a smaller input, after the first on which it fails
 
 _README = """\
 # {title}
@@ -231,6 +236,34 @@ class _Store:
         return file.getvalue()
 
 
+def _families(operation: Operation) -> dict[str, list[Case]]:
+    """The cases of each family by size, and for each known mistake one that is small enough to follow by hand."""
+    bank = Bank.draw(operation, PUBLIC_SEED)
+    families = {name: [*cases] for name, cases in bank.families.items()}
+    for known in bank.wrong:
+
+        def fails(case: Case, run: Runner = known.runner) -> bool:
+            return not _right(run, operation, case)
+
+        failing = ((_size(case.inputs), name) for name, cases in families.items() for case in cases if fails(case))
+        size, name = min(failing, default=(0, ""))
+        if size > SMALL:
+            found = shrink(
+                operation.spec.cases[name], lambda inputs: fails(bank.case(inputs)), PUBLIC_SEED, 25, TRIES, math.inf
+            )
+            if found is not None and _size(found) < size:
+                families[name].append(bank.case(rounded(found, "float64")))
+    return {name: sorted(cases, key=lambda case: _size(case.inputs)) for name, cases in families.items()}
+
+
+def _right(run: Runner, operation: Operation, case: Case) -> bool:
+    outcome: Outcome = run(case.inputs)
+    if form_problem(outcome, case.expected, "float64", False):
+        return False
+    axes = operation.signature.returns
+    return first_difference(outcome, case, operation.spec, axes, "float64", False) is None
+
+
 def _question(question: Question, store: _Store, laws: _Laws) -> dict[str, Any]:
     """One asked function in the index: everything but the answer's source."""
     operation = question.operation
@@ -244,8 +277,7 @@ def _question(question: Question, store: _Store, laws: _Laws) -> dict[str, Any]:
         "outputs": list(spec.outputs),
         "components": list(spec.components),
         "families": {
-            name: [_case(question, case, store) for case in sorted(cases, key=lambda case: _size(case.inputs))]
-            for name, cases in bank.families.items()
+            name: [_case(question, case, store) for case in cases] for name, cases in _families(operation).items()
         },
         "laws": [
             {
@@ -441,15 +473,8 @@ def _is_an_answer(function: Callable[..., Any], question: Question) -> bool:
         given.apply_defaults()
         return function(*given.args, **given.kwargs)
 
-    def right(run: Runner, case: Case) -> bool:
-        outcome: Outcome = run(case.inputs)
-        if form_problem(outcome, case.expected, "float64", False):
-            return False
-        axes = operation.signature.returns
-        return first_difference(outcome, case, operation.spec, axes, "float64", False) is None
-
     runs = [Runner(one, operation.signature) for one in (function, with_defaults)]
-    return any(all(right(run, case) for case in cases) for run in runs)
+    return any(all(_right(run, operation, case) for case in cases) for run in runs)
 
 
 # ------------------------------------------------------------------------------------------------- the helpers
