@@ -12,10 +12,10 @@ import numpy as np
 
 from vidlearn import layers
 from vidlearn.factorized import reference
-from vidlearn.layers.spec.drawing import array_of
+from vidlearn.layers.spec.drawing import array_of, unsaid
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance
 
-odd = st.sampled_from([1, 3])
+odd = st.sampled_from([1, 3, 5])
 few = st.integers(1, 2)
 
 
@@ -24,7 +24,7 @@ def clips(arrays: Any, frames: st.SearchStrategy[int]) -> st.SearchStrategy[Any]
 
     The largest arrays are drawn and then cut, so that a smaller example keeps the values of the larger one.
     """
-    most = arrays((2, 2, 2, 2), (4, 2, 3), (3, 3, 3))
+    most = arrays((2, 2, 2, 2), (4, 2, 3), (5, 5, 5))
     sizes = st.tuples(
         st.tuples(few, few, few, few), st.tuples(frames, few, st.integers(1, 3)), st.tuples(odd, odd, odd)
     )
@@ -190,7 +190,8 @@ def _compose_in_loops(w_space: Any, w_time: Any) -> Any:
     return kernel
 
 
-kernel_pairs = st.tuples(few, st.integers(1, 2), odd, st.integers(1, 2), odd)
+at_most_3 = st.sampled_from([1, 3])
+kernel_pairs = st.tuples(few, few, at_most_3, few, at_most_3)
 
 
 def two_kernels(between: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
@@ -307,7 +308,7 @@ depthwise_conv3d = Spec(
     accepted=[_depthwise_by_taps,
               lambda x, w: layers.conv3d(x, _diagonal(w), padding=_pads(w)),
               lambda x, w: reference.depthwise_conv3d(x.astype(np.float32), w.astype(np.float32))],
-    tolerance=Tolerance(ulps=32, why="a sum of up to 27 products, relative to the sum of their magnitudes", scale=magnitude),
+    tolerance=Tolerance(ulps=32, why="a sum of up to 125 products, relative to the sum of their magnitudes", scale=magnitude),
     cost=Cost(flops=lambda s: 2 * s.N * s.C * s.T * s.pixels * s.Kt * s.Kh * s.Kw, bytes=lambda s: 2 * s.N * s.C * s.T * s.pixels * s.itemsize),
     large=_large_depthwise,
 )  # fmt: skip
@@ -447,6 +448,7 @@ mid_channels = Spec(
 
 KINDS = ("full", "(2+1)d", "separable", "channel-separated", "depthwise")
 extents = st.sampled_from([1, 3, 5])
+PLAIN = {"k_t": 3, "k_s": 3, "stride_t": 1, "stride_s": 1, "kind": "full"}
 
 
 def of_kind(kind: str, **more: Any) -> st.SearchStrategy[Any]:
@@ -454,28 +456,33 @@ def of_kind(kind: str, **more: Any) -> st.SearchStrategy[Any]:
     small = st.integers(1, 8)
     pairs = small.map(lambda c: (c, c)) if kind == "depthwise" else st.tuples(small, small)
     strategies = {**more, "k_t": extents, "k_s": extents}
-    return st.builds(lambda pair, rest: {"c_in": pair[0], "c_out": pair[1], **rest, "kind": kind},
-                     pairs, st.fixed_dictionaries(strategies))  # fmt: skip
+    drawn = st.builds(lambda pair, rest: {"c_in": pair[0], "c_out": pair[1], **rest, "kind": kind},
+                      pairs, st.fixed_dictionaries(strategies))  # fmt: skip
+    return unsaid(drawn, **PLAIN)
 
 
-def one_tap_is_a_matrix(f: Any, c_in: int, c_out: int, k_t: int, k_s: int, kind: str) -> Any:
+def one_tap_is_a_matrix(f: Any, c_in: int, c_out: int, k_t: int = 3, k_s: int = 3, kind: str = "full") -> Any:
     return f(c_in, c_out, 1, 1, "full"), np.array(c_in * c_out)
 
 
-def never_more_than_full(f: Any, c_in: int, c_out: int, k_t: int, k_s: int, kind: str) -> Any:
+def never_more_than_full(f: Any, c_in: int, c_out: int, k_t: int = 3, k_s: int = 3, kind: str = "full") -> Any:
     return bool(f(c_in, c_out, k_t, k_s, "(2+1)d") <= f(c_in, c_out, k_t, k_s, "full"))
 
 
-def depthwise_is_a_share(f: Any, c_in: int, c_out: int, k_t: int, k_s: int, kind: str) -> Any:
+def depthwise_is_a_share(f: Any, c_in: int, c_out: int, k_t: int = 3, k_s: int = 3, kind: str = "full") -> Any:
     return f(c_in, c_in, k_t, k_s, "depthwise") * c_in, f(c_in, c_in, k_t, k_s, "full")
 
 
-def separated_is_depthwise_and_a_matrix(f: Any, c_in: int, c_out: int, k_t: int, k_s: int, kind: str) -> Any:
+def separated_is_depthwise_and_a_matrix(
+    f: Any, c_in: int, c_out: int, k_t: int = 3, k_s: int = 3, kind: str = "full"
+) -> Any:
     parts = f(c_out, c_out, k_t, k_s, "depthwise") + f(c_in, c_out, 1, 1, "full")
     return f(c_in, c_out, k_t, k_s, "channel-separated"), parts
 
 
-def separable_is_a_plane_and_a_line(f: Any, c_in: int, c_out: int, k_t: int, k_s: int, kind: str) -> Any:
+def separable_is_a_plane_and_a_line(
+    f: Any, c_in: int, c_out: int, k_t: int = 3, k_s: int = 3, kind: str = "full"
+) -> Any:
     parts = f(c_in, c_out, 1, k_s, "full") + f(c_out, c_out, k_t, 1, "full")
     return f(c_in, c_out, k_t, k_s, "separable"), parts
 
@@ -559,6 +566,7 @@ SIZE_AND_STRIDE = {"frames": st.integers(1, 5), "height": st.integers(1, 5), "wi
 
 
 def every_weight_everywhere(f: Any, **a: Any) -> Any:
+    a = {**PLAIN, **a}
     kernel = (a["c_in"], a["c_out"], a["k_t"], a["k_s"], a["kind"])
     positions = a["frames"] * a["height"] * a["width"]
     return f(**{**a, "stride_t": 1, "stride_s": 1}), reference.factorized_parameters(*kernel) * positions
@@ -566,13 +574,14 @@ def every_weight_everywhere(f: Any, **a: Any) -> Any:
 
 def whole_strides(f: Any, **a: Any) -> Any:
     """The answer at twice the size with a stride of 2 is that of the same output, for a single step."""
-    single = {**a, "kind": "full"}
+    single = {**PLAIN, **a, "kind": "full"}
     bigger = {**single, "frames": 2 * a["frames"], "height": 2 * a["height"], "width": 2 * a["width"]}
     return f(**{**bigger, "stride_t": 2, "stride_s": 2}), f(**{**single, "stride_t": 1, "stride_s": 1})
 
 
 def space_meets_every_frame(f: Any, **a: Any) -> Any:
     """A stride in time takes nothing from the step in space."""
+    a = {**PLAIN, **a}
     split = {**a, "kind": "separable", "frames": 2 * a["frames"]}
     skipping, all_frames = f(**{**split, "stride_t": 2}), f(**{**split, "stride_t": 1})
     in_time = f(**{**a, "c_in": a["c_out"], "kind": "full", "k_s": 1, "stride_t": 1})

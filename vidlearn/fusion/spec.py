@@ -11,12 +11,13 @@ import hypothesis.strategies as st
 import numpy as np
 
 from vidlearn import layers
-from vidlearn.layers.spec.drawing import cut_to
+from vidlearn.layers.spec.drawing import cut_to, unsaid
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance
 
 few = st.integers(1, 2)
 three = st.integers(1, 3)
 maybe = st.booleans()
+odd = st.sampled_from([1, 3, 5])
 
 
 def _softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -228,8 +229,7 @@ def _early(frames: st.SearchStrategy[int], channels: st.SearchStrategy[int] = fe
         found = {"x": (n, c, t, h, w), "w": (o, c, t, kh, kw)}
         return {**found, "b": (o,)} if bias else found, {}
 
-    odd = st.sampled_from([1, 3])
-    most = {"x": (2, 2, 3, 2, 3), "w": (2, 2, 3, 3, 3), "b": (2,)}
+    most = {"x": (2, 2, 3, 2, 3), "w": (2, 2, 3, 5, 5), "b": (2,)}
     return cut_to(most, st.builds(shapes, few, channels, frames, few, three, few, odd, odd, maybe))
 
 
@@ -309,13 +309,13 @@ early_fusion = Spec(
 
 
 def _slow(strides: st.SearchStrategy[int], kernels: st.SearchStrategy[int]) -> Any:
-    def shapes(n: int, c: int, more: int, h: int, w: int, o: int, kt: int, kh: int, bias: bool, stride: int) -> Any:
-        found = {"x": (n, c, kt + more, h, w), "w": (o, c, kt, kh, kh)}
+    def shapes(n: int, c: int, more: int, h: int, w: int, o: int, kt: int, k: Any, bias: bool, stride: int) -> Any:
+        found = {"x": (n, c, kt + more, h, w), "w": (o, c, kt, *k)}
         return {**found, "b": (o,)} if bias else found, {"stride": stride}
 
-    most = {"x": (2, 2, 5, 2, 2), "w": (2, 2, 3, 3, 3), "b": (2,)}
-    rest = (few, few, st.integers(0, 2), few, few, few)
-    return cut_to(most, st.builds(shapes, *rest, kernels, st.sampled_from([1, 3]), maybe, strides))
+    most = {"x": (2, 2, 6, 2, 3), "w": (2, 2, 3, 5, 5), "b": (2,)}
+    sizes = (few, few, st.integers(0, 3), few, three, few, kernels, st.tuples(odd, odd))
+    return unsaid(cut_to(most, st.builds(shapes, *sizes, maybe, strides)), stride=1)
 
 
 def shift_in_time(f: Any, x: Any, w: Any, b: Any = None, stride: int = 1) -> Any:
@@ -386,11 +386,11 @@ slow_fusion = Spec(
 # ------------------------------------------------------------------ temporal_extent
 
 
-def one_frame_more(f: Any, frames: int, kernel: int, stride: int) -> Any:
+def one_frame_more(f: Any, frames: int, kernel: int, stride: int = 1) -> Any:
     return np.asarray(f(frames + stride, kernel + 0, stride)), np.asarray(f(frames, kernel, stride)) + 1
 
 
-def counted(f: Any, frames: int, kernel: int, stride: int) -> Any:
+def counted(f: Any, frames: int, kernel: int, stride: int = 1) -> Any:
     return np.asarray(f(frames, kernel, stride)), np.asarray(len(range(0, frames - kernel + 1, stride)))
 
 
@@ -399,7 +399,7 @@ def _extents(least: int) -> Any:
         return {"frames": max(1, kernel + more), "kernel": kernel, "stride": stride}
 
     more = st.integers(0, 7) if least == 0 else st.integers(-3, -1)
-    return st.builds(drawn, st.integers(1 if least == 0 else 4, 5), more, st.integers(1, 3))
+    return unsaid(st.builds(drawn, st.integers(1 if least == 0 else 4, 5), more, three), stride=1)
 
 
 temporal_extent = Spec(

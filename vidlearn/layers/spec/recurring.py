@@ -325,12 +325,12 @@ lstm = Spec(
 # ------------------------------------------------------------------ conv_gru_cell
 
 
-def _maps(kernel: int) -> Any:
+def _maps(*kernel: int) -> Any:
     def shapes(n: int, c: int, d: int, h: int, w: int) -> Any:
         found = {"x": (n, c, h, w), "h": (n, d, h, w), "b": (3 * d,)}
-        return {**found, "Wx": (3 * d, c, kernel, kernel), "Wh": (3 * d, d, kernel, kernel)}, {}
+        return {**found, "Wx": (3 * d, c, *kernel), "Wh": (3 * d, d, *kernel)}, {}
 
-    most = {"x": (2, 2, 2, 3), "h": (2, 2, 2, 3), "Wx": (6, 2, kernel, kernel), "Wh": (6, 2, kernel, kernel), "b": (6,)}
+    most = {"x": (2, 2, 2, 3), "h": (2, 2, 2, 3), "Wx": (6, 2, *kernel), "Wh": (6, 2, *kernel), "b": (6,)}
     order = ("x", "h", "Wx", "Wh", "b")
     drawn = cut_to(most, st.builds(shapes, few, few, few, few, st.integers(1, 3)))
     return drawn.map(lambda d: {n: d[n] for n in order})
@@ -388,7 +388,7 @@ def _gru_joined(x: Any, h: Any, Wx: Any, Wh: Any, b: Any) -> Any:
 
 
 conv_gru_cell = Spec(
-    cases={"kernels of 3": _maps(3), "kernels of 1": _maps(1)},
+    cases={"kernels of 3": _maps(3, 3), "kernels of 1": _maps(1, 1), "kernels of 3 × 5 and 5 × 1": _maps(3, 5) | _maps(5, 1)},
     laws=[
         Law("with the update gate shut the state stays", state_stays),
         Law("with the update gate open only the candidate is left", only_the_candidate),
@@ -488,7 +488,8 @@ def _gru_backward(dh: Any, x: Any, h: Any, Wx: Any, Wh: Any, b: Any) -> Any:
 
 
 conv_gru_cell_backward = Spec(
-    cases={"kernels of 3": _maps(3).map(_with_gradient), "kernels of 1": _maps(1).map(_with_gradient)},
+    cases={"kernels of 3": _maps(3, 3).map(_with_gradient), "kernels of 1": _maps(1, 1).map(_with_gradient),
+           "kernels of 3 × 5 and 5 × 1": (_maps(3, 5) | _maps(5, 1)).map(_with_gradient)},
     laws=[
         Law("what is kept passes its gradient whole", kept_state_passes),
         Law("doubling the new state's gradient doubles all gradients", linear_in_the_gradient),
