@@ -11,7 +11,7 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 
-from vidlearn.layers.spec.drawing import cut_to, features_of
+from vidlearn.layers.spec.drawing import cut_to, features_of, unsaid
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance, largest
 from vidlearn.transformers import reference
 
@@ -659,9 +659,12 @@ def _in_groups(class_token: str) -> Any:
         more = {"frames": t, "height": h, "width": w, "kind": kind, "class_token": class_token, "heads": heads}
         return _tokens(n, first + t * h * w, each * heads), more
 
-    dense = st.tuples(few, few, three, st.sampled_from(["space", "space-time", "time", "row", "column"]))
-    sparse = st.tuples(st.just(2), st.just(2), st.sampled_from([2, 4]), st.sampled_from(["block", "stride"]))
-    return cut_to(_tokens(2, first + 16, 4), st.builds(shapes, few, few, few, st.one_of(dense, sparse)))
+    def sized(t: int, h: int, w: int, kind: str) -> tuple[int, int, int, str]:
+        return (2, 2, 2 * min(w, 2), kind) if kind in ("block", "stride") else (t, h, w, kind)
+
+    kinds = st.sampled_from(["space", "space-time", "time", "row", "column", "block", "stride"])
+    drawn = st.builds(shapes, few, few, few, st.builds(sized, few, few, three, kinds))
+    return unsaid(cut_to(_tokens(2, first + 16, 4), drawn), class_token="joins", heads=1)
 
 
 def _softmax(e: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -821,23 +824,23 @@ def _frames_of_tokens(heads: st.SearchStrategy[int], least: int) -> Any:
     most = {"x": (2, 3, 3, 4), "w_space": (12, 4), "w_time": (12, 4)}
     drawn = cut_to(most, st.builds(shapes, few, st.integers(least, 3), st.integers(least, 3), few, heads))
     # small weights: with large ones each token looks at one other only, whatever the slip
-    return drawn.map(lambda d: {**d, "w_space": d["w_space"] / 4, "w_time": d["w_time"] / 4})
+    return unsaid(drawn.map(lambda d: {**d, "w_space": d["w_space"] / 4, "w_time": d["w_time"] / 4}), heads=1)
 
 
-def frames_in_any_order(f: Any, x: Any, w_space: Any, w_time: Any, heads: int, seed: int) -> Any:
+def frames_in_any_order(f: Any, x: Any, w_space: Any, w_time: Any, heads: int = 1, seed: int = 0) -> Any:
     return f(x[:, _order(x.shape[1], seed)], w_space, w_time, heads), f(x, w_space, w_time, heads)
 
 
-def places_in_any_order(f: Any, x: Any, w_space: Any, w_time: Any, heads: int, seed: int) -> Any:
+def places_in_any_order(f: Any, x: Any, w_space: Any, w_time: Any, heads: int = 1, seed: int = 0) -> Any:
     return f(x[:, :, _order(x.shape[2], seed)], w_space, w_time, heads), f(x, w_space, w_time, heads)
 
 
-def no_values_leave_the_mean(f: Any, x: Any, w_space: Any, w_time: Any, heads: int) -> Any:
+def no_values_leave_the_mean(f: Any, x: Any, w_space: Any, w_time: Any, heads: int = 1) -> Any:
     quiet = np.concatenate([np.ones(2 * x.shape[3]), np.zeros(x.shape[3])])[:, None]
     return f(x, quiet * w_space, quiet * w_time, heads), x.mean(axis=(1, 2))
 
 
-def alike_frames_are_one(f: Any, x: Any, w_space: Any, w_time: Any, heads: int) -> Any:
+def alike_frames_are_one(f: Any, x: Any, w_space: Any, w_time: Any, heads: int = 1) -> Any:
     one = x[:, :1].copy()
     return f(np.repeat(one, 3, axis=1), w_space, w_time, heads), f(one, w_space, w_time, heads)
 
@@ -938,7 +941,7 @@ factorized_encoder = Spec(
 
 
 ones = st.just((1, 1, 1))
-odd = st.sampled_from([1, 3])
+odd = st.sampled_from([1, 3, 5])
 
 
 def _pooled_inputs(strides: Any) -> Any:
@@ -946,21 +949,21 @@ def _pooled_inputs(strides: Any) -> Any:
         found = {"x": (n, 1 + t * h * w, d), "w": (d, kt, kh, kw)}
         return found, {"frames": t, "height": h, "width": w, "stride": stride}
 
-    most = {"x": (2, 19, 2), "w": (2, 3, 3, 3)}
-    return cut_to(most, st.builds(shapes, few, few, few, three, three, odd, odd, odd, strides))
+    most = {"x": (2, 19, 2), "w": (2, 5, 5, 5)}
+    return unsaid(cut_to(most, st.builds(shapes, few, few, few, three, three, odd, odd, odd, strides)), stride=1)
 
 
 def class_token_passes_by(f: Any, x: Any, w: Any, **rest: Any) -> Any:
     return f(x, w, **rest)[:, 0], x[:, 0]
 
 
-def a_window_of_one_picks(f: Any, x: Any, w: Any, frames: int, height: int, width: int, stride: Any) -> Any:
+def a_window_of_one_picks(f: Any, x: Any, w: Any, frames: int, height: int, width: int, stride: Any = 1) -> Any:
     middle = np.zeros_like(w)
     middle[:, w.shape[1] // 2, w.shape[2] // 2, w.shape[3] // 2] = 1
     return f(x, middle, frames, height, width, 1), x
 
 
-def a_stride_keeps_some(f: Any, x: Any, w: Any, frames: int, height: int, width: int, stride: Any) -> Any:
+def a_stride_keeps_some(f: Any, x: Any, w: Any, frames: int, height: int, width: int, stride: Any = 1) -> Any:
     every = f(x, w, frames, height, width, 1)[:, 1:].reshape(len(x), frames, height, width, -1)
     t, r, q = _three(stride)
     some = every[:, ::t, ::r, ::q].reshape(len(x), -1, x.shape[2])
@@ -1076,9 +1079,10 @@ def _pooling_inputs(queries: Any, keys: Any) -> Any:
         found = {**_tokens(n, 1 + t * h * w, d), **{name: (d, kt, kh, kw) for name in ("w_q", "w_k", "w_v")}}
         return found, {"frames": t, "height": h, "width": w, "stride_q": s_q, "stride_kv": s_kv, "residual": residual}
 
-    most = {**_tokens(2, 13, 2), **{name: (2, 1, 3, 3) for name in ("w_q", "w_k", "w_v")}}
-    rest = (few, few, few, few, three, st.just(1), odd, odd)
-    return cut_to(most, st.builds(shapes, *rest, queries, keys, st.sampled_from(["add", "patches", "none"])))
+    most = {**_tokens(2, 13, 2), **{name: (2, 5, 5, 5) for name in ("w_q", "w_k", "w_v")}}
+    rest = (few, few, few, few, three, odd, odd, odd)
+    drawn = cut_to(most, st.builds(shapes, *rest, queries, keys, st.sampled_from(["add", "patches", "none"])))
+    return unsaid(drawn, stride_q=1, stride_kv=1, residual="add")
 
 
 def _middle(w: Any) -> Any:
@@ -1094,13 +1098,13 @@ def without_pooling_plain_attention(f: Any, q: Any, k: Any, v: Any, w_q: Any, w_
 
 
 def residual_is_the_pooled_queries(f: Any, q: Any, k: Any, v: Any, w_q: Any, w_k: Any, w_v: Any, frames: int, height: int,
-                                   width: int, stride_q: Any, stride_kv: Any, residual: str) -> Any:  # fmt: skip
+                                   width: int, stride_q: Any = 1, stride_kv: Any = 1, residual: str = "add") -> Any:  # fmt: skip
     rest = (q, k, v, w_q, w_k, w_v, frames, height, width, stride_q, stride_kv)
     return f(*rest, "add") - f(*rest, "none"), _slid(q, w_q, frames, height, width, stride_q)
 
 
 def patches_alone_get_it(f: Any, q: Any, k: Any, v: Any, w_q: Any, w_k: Any, w_v: Any, frames: int, height: int,
-                         width: int, stride_q: Any, stride_kv: Any, residual: str) -> Any:  # fmt: skip
+                         width: int, stride_q: Any = 1, stride_kv: Any = 1, residual: str = "add") -> Any:  # fmt: skip
     pooled = _slid(q, w_q, frames, height, width, stride_q)
     pooled[:, 0] = 0
     return f(q, k, 0 * v, w_q, w_k, w_v, frames, height, width, stride_q, stride_kv, "patches"), pooled
