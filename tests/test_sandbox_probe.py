@@ -230,13 +230,6 @@ def test_a_sandbox_warms_up_and_is_tried_beside_its_caller(monkeypatch):
     assert len(calls) == 1 and calls[0] is not threading.current_thread()
 
 
-def test_a_trial_leaves_the_interpreter_as_it_was():
-    interval = sys.getswitchinterval()
-    with Sandbox() as sandbox:
-        sandbox.worker().close()
-    assert sys.getswitchinterval() == interval
-
-
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_sandbox_that_is_still_warming_up_can_be_closed(begun, tmp_path, monkeypatch):
     (tmp_path / "slow_here.py").write_text("import time\ntime.sleep(600)")

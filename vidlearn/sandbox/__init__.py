@@ -216,14 +216,7 @@ class Sandbox:
     def _try(self) -> Isolation:
         from vidlearn.sandbox import probe
 
-        # Each answer is a moment's work between two waits. Where the other thread computes, Python would let this one
-        # wait 5 ms every time.
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(min(interval, 1e-4))
-        try:
-            return probe.trial(self)[0]
-        finally:
-            sys.setswitchinterval(interval)
+        return probe.trial(self)[0]
 
     def _wait_until_warm(self) -> None:
         with contextlib.suppress(OSError):  # it takes too long, or this end is closed
