@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import numpy as np
 
 from vidlearn import layers
-from vidlearn.layers.spec.drawing import cut_to, features_of
+from vidlearn.layers.spec.drawing import cut_to, features_of, unsaid
 from vidlearn.nonlocal_attention import reference
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance, largest
 
@@ -71,7 +71,7 @@ def _with_w_f(names: str) -> st.SearchStrategy[Any]:
 def _families(names: str) -> dict[str, st.SearchStrategy[Any]]:
     many = st.integers(1, 4)
     return {
-        "softmax": _sets(names, many, softmaxed),
+        "softmax": unsaid(_sets(names, many, softmaxed), pairwise="embedded gaussian"),
         "dot product": _sets(names, many, averaged),
         "concatenation": _with_w_f(names),
     }
@@ -80,15 +80,16 @@ def _families(names: str) -> dict[str, st.SearchStrategy[Any]]:
 # ------------------------------------------------------------------ pairwise_weights
 
 
-def rows_sum_to_one(f: Any, theta: Any, phi: Any, pairwise: str) -> Any:
+def rows_sum_to_one(f: Any, theta: Any, phi: Any, pairwise: str = "embedded gaussian") -> Any:
     w = f(theta, phi, pairwise)
     return w.sum(axis=2), np.ones(w.shape[:2])
 
 
-def lifting_scores(f: Any, theta: Any, phi: Any, pairwise: str) -> Any:
-    """A feature that is 1 in every query and the same in every key adds the same to all scores of a row."""
-    one, two = np.ones((*theta.shape[:2], 1)), np.full((*phi.shape[:2], 1), 2.0)
-    return f(np.concatenate([theta, one], 2), np.concatenate([phi, two], 2), pairwise), f(theta, phi, pairwise)
+def lifting_scores(f: Any, theta: Any, phi: Any, pairwise: str = "embedded gaussian") -> Any:
+    """A feature that is 1 in every query and the same in every key adds the same to all scores of a row: so much that
+    their exponentials are no longer numbers."""
+    one, much = np.ones((*theta.shape[:2], 1)), np.full((*phi.shape[:2], 1), 1024.0)
+    return f(np.concatenate([theta, one], 2), np.concatenate([phi, much], 2), pairwise), f(theta, phi, pairwise)
 
 
 def twice_as_many_halve(f: Any, theta: Any, phi: Any, pairwise: str = "embedded gaussian", w_f: Any = None) -> Any:
@@ -96,12 +97,14 @@ def twice_as_many_halve(f: Any, theta: Any, phi: Any, pairwise: str = "embedded 
     return f(theta, np.concatenate([phi, phi], 1), pairwise, w_f)[:, :, :M], f(theta, phi, pairwise, w_f) / 2
 
 
-def keys_in_any_order(f: Any, theta: Any, phi: Any, pairwise: str = "", w_f: Any = None, seed: int = 0) -> Any:
+def keys_in_any_order(
+    f: Any, theta: Any, phi: Any, pairwise: str = "embedded gaussian", w_f: Any = None, seed: int = 0
+) -> Any:
     order = _order(phi.shape[1], seed)
     return f(theta, phi[:, order], pairwise, w_f), f(theta, phi, pairwise, w_f)[:, :, order]
 
 
-def never_negative(f: Any, theta: Any, phi: Any, pairwise: str, w_f: Any = None) -> Any:
+def never_negative(f: Any, theta: Any, phi: Any, pairwise: str = "embedded gaussian", w_f: Any = None) -> Any:
     w = f(theta, phi, pairwise, w_f)
     return np.minimum(w, 0), np.zeros_like(w)
 
@@ -121,7 +124,7 @@ def _weights(theta: Any, phi: Any, pairwise: str = "embedded gaussian", w_f: Any
     return _softmax(f, wrong.get("axis", 2)) if D else f
 
 
-def _weights_scale(expected: Any, theta: Any, phi: Any, pairwise: str = "", w_f: Any = None) -> float:
+def _weights_scale(expected: Any, theta: Any, phi: Any, pairwise: str = "embedded gaussian", w_f: Any = None) -> float:
     scores = _products(theta, phi) if w_f is None else largest(w_f) * (largest(theta) + largest(phi)) * len(w_f)
     return 1.0 + scores
 
@@ -170,7 +173,7 @@ pairwise_weights = Spec(
 # ------------------------------------------------------------------ nonlocal_mean
 
 
-def constant_stays(f: Any, theta: Any, phi: Any, g: Any, pairwise: str) -> Any:
+def constant_stays(f: Any, theta: Any, phi: Any, g: Any, pairwise: str = "embedded gaussian") -> Any:
     same = np.broadcast_to(g[:, :1], g.shape).copy()
     y = f(theta, phi, same, pairwise)
     return y, np.broadcast_to(g[:, :1], y.shape)
@@ -182,12 +185,14 @@ def doubled_clip(f: Any, theta: Any, phi: Any, g: Any, pairwise: str = "embedded
     )
 
 
-def shuffled_together(f: Any, theta: Any, phi: Any, g: Any, pairwise: str = "", w_f: Any = None, seed: int = 0) -> Any:
+def shuffled_together(
+    f: Any, theta: Any, phi: Any, g: Any, pairwise: str = "embedded gaussian", w_f: Any = None, seed: int = 0
+) -> Any:
     order = _order(phi.shape[1], seed)
     return f(theta, phi[:, order], g[:, order], pairwise, w_f), f(theta, phi, g, pairwise, w_f)
 
 
-def linear_in_g(f: Any, theta: Any, phi: Any, g: Any, pairwise: str = "", w_f: Any = None) -> Any:
+def linear_in_g(f: Any, theta: Any, phi: Any, g: Any, pairwise: str = "embedded gaussian", w_f: Any = None) -> Any:
     return f(theta, phi, -2 * g, pairwise, w_f), -2 * f(theta, phi, g, pairwise, w_f)
 
 
@@ -200,7 +205,9 @@ def _mean_in_loops(theta: Any, phi: Any, g: Any, pairwise: str = "embedded gauss
     return y
 
 
-def _mean_scale(expected: Any, theta: Any, phi: Any, g: Any, pairwise: str = "", w_f: Any = None) -> float:
+def _mean_scale(
+    expected: Any, theta: Any, phi: Any, g: Any, pairwise: str = "embedded gaussian", w_f: Any = None
+) -> float:
     return _weights_scale(expected, theta, phi, pairwise, w_f) * largest(g)
 
 
@@ -245,7 +252,7 @@ WIDTHS = ("space-time", "space", "time")
 
 def _block_inputs(pairwise: str, over: st.SearchStrategy[str], subsample: int = 1) -> st.SearchStrategy[Any]:
     most = {"x": (2, 2, 3, 2, 3), "w_g": (2, 2), "w_z": (2, 2), "w_theta": (2, 2), "w_phi": (2, 2), "w_f": (4,)}
-    side = st.integers(subsample, 3)
+    side = st.sampled_from([n for n in (1, 2, 3, 2, 3) if n >= subsample])
 
     def sized(s: Any) -> Any:
         N, C, M, T, H, W, over = s
@@ -256,7 +263,8 @@ def _block_inputs(pairwise: str, over: st.SearchStrategy[str], subsample: int = 
             shapes["w_f"] = (2 * M,)
         return shapes, {"pairwise": pairwise, "over": over, "subsample": subsample}
 
-    return cut_to(most, st.tuples(st.integers(1, 2), few, few, st.integers(1, 3), side, side, over).map(sized))
+    drawn = cut_to(most, st.tuples(few, few, few, st.integers(1, 3), side, side, over).map(sized))
+    return unsaid(drawn, pairwise="embedded gaussian", over="space-time", subsample=1)
 
 
 def _one_of(*kinds: str, over: Any = WIDTHS, subsample: int = 1) -> Any:
@@ -276,11 +284,11 @@ def columns_mirrored(f: Any, x: Any, **rest: Any) -> Any:
     return f(x[..., ::-1].copy(), **rest), f(x, **rest)[..., ::-1]
 
 
-def frames_alone(f: Any, x: Any, over: str, **rest: Any) -> Any:
+def frames_alone(f: Any, x: Any, over: str = "", **rest: Any) -> Any:
     return f(x[:, :, :1].copy(), over="space", **rest), f(x, over="space", **rest)[:, :, :1]
 
 
-def places_alone(f: Any, x: Any, over: str, **rest: Any) -> Any:
+def places_alone(f: Any, x: Any, over: str = "", **rest: Any) -> Any:
     return f(x[..., :1].copy(), over="time", **rest), f(x, over="time", **rest)[..., :1]
 
 
@@ -414,7 +422,9 @@ small = st.integers(1, 6)
 
 def _counts(over: st.SearchStrategy[str], subsample: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
     sizes = {n: small for n in ("channels", "inner", "frames")} | {n: st.integers(2, 6) for n in ("height", "width")}
-    return st.fixed_dictionaries({**sizes, "over": over, "subsample": subsample})
+    return unsaid(
+        st.fixed_dictionaries({**sizes, "over": over, "subsample": subsample}), over="space-time", subsample=1
+    )
 
 
 def twice_the_channels(f: Any, channels: int, **rest: Any) -> Any:
@@ -422,10 +432,10 @@ def twice_the_channels(f: Any, channels: int, **rest: Any) -> Any:
         4 * channels * rest["inner"] * rest["frames"] * rest["height"] * rest["width"])  # fmt: skip
 
 
-def pairs_grow_with_the_square(f: Any, frames: int, over: str, **rest: Any) -> Any:
+def pairs_grow_with_the_square(f: Any, frames: int, over: str = "", **rest: Any) -> Any:
     """Of three clips of 1, 2 and 3 times the frames, the second difference is the pairs of one clip, twice."""
     one, two, three = (f(frames=n * frames, over="space-time", **rest) for n in (1, 2, 3))
-    side = rest["subsample"]
+    side = rest.get("subsample", 1)
     keys = frames * (rest["height"] // side) * (rest["width"] // side)
     return three - 2 * two + one, np.array(4 * frames * rest["height"] * rest["width"] * keys * rest["inner"])
 
@@ -641,9 +651,14 @@ def _tokens_and_weights(heads: int, bias: bool) -> st.SearchStrategy[Any]:
         )
         return shapes, {"heads": heads}
 
+    def weighed(d: dict[str, Any], lift: float) -> dict[str, Any]:
+        if bias:  # what is added to all keys, lifts all scores of a query alike
+            D = d["x"].shape[2]
+            d["b_qkv"][D : 2 * D] *= lift
+        return {**d, "w_qkv": d["w_qkv"] / 4}  # scores of a few units: a softmax that still has a choice
+
     drawn = cut_to(most, st.tuples(few, st.integers(1, 3), st.integers(1, 4 // heads)).map(sized))
-    # scores of a few units: a softmax that still has a choice
-    return drawn.map(lambda d: {**d, "w_qkv": d["w_qkv"] / 4})
+    return unsaid(st.builds(weighed, drawn, st.sampled_from([1.0] * 7 + [4096.0])), heads=1)
 
 
 def tokens_in_any_order(f: Any, x: Any, seed: int, **rest: Any) -> Any:
@@ -651,7 +666,9 @@ def tokens_in_any_order(f: Any, x: Any, seed: int, **rest: Any) -> Any:
     return f(x[:, order], **rest), f(x, **rest)[:, order]
 
 
-def heads_in_any_order(f: Any, x: Any, w_qkv: Any, w_out: Any, heads: int, b_qkv: Any = None, b_out: Any = None) -> Any:
+def heads_in_any_order(
+    f: Any, x: Any, w_qkv: Any, w_out: Any, heads: int = 1, b_qkv: Any = None, b_out: Any = None
+) -> Any:
     D = x.shape[2]
     turned = np.arange(D).reshape(heads, -1)[::-1].ravel()
     rows = np.concatenate([turned, D + turned, 2 * D + turned])
@@ -660,7 +677,7 @@ def heads_in_any_order(f: Any, x: Any, w_qkv: Any, w_out: Any, heads: int, b_qkv
 
 
 def one_token_sees_itself(
-    f: Any, x: Any, w_qkv: Any, w_out: Any, heads: int, b_qkv: Any = None, b_out: Any = None
+    f: Any, x: Any, w_qkv: Any, w_out: Any, heads: int = 1, b_qkv: Any = None, b_out: Any = None
 ) -> Any:
     D = x.shape[2]
     v = layers.linear(x[:, :1], w_qkv[2 * D :], None if b_qkv is None else b_qkv[2 * D :])

@@ -664,7 +664,9 @@ def _in_groups(class_token: str) -> Any:
 
     kinds = st.sampled_from(["space", "space-time", "time", "row", "column", "block", "stride"])
     drawn = st.builds(shapes, few, few, few, st.builds(sized, few, few, three, kinds))
-    return unsaid(cut_to(_tokens(2, first + 16, 4), drawn), class_token="joins", heads=1)
+    strong = st.sampled_from([1.0] * 7 + [4096.0])  # now and then, scores whose exponentials are no longer numbers
+    asked = st.builds(lambda d, s: {**d, "q": s * d["q"]}, cut_to(_tokens(2, first + 16, 4), drawn), strong)
+    return unsaid(asked, class_token="joins", heads=1)
 
 
 def _softmax(e: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -712,13 +714,12 @@ def _token_by_token(
     number = np.concatenate([-np.ones(first, int), _shared(frames, height, width, kind)])
     split = lambda a: a.reshape(N, L, heads, D // heads).transpose(0, 2, 1, 3)  # noqa: E731
     Q, K, V = split(q), split(k), split(v)
-    e = np.exp(Q @ K.swapaxes(2, 3) / np.sqrt(D // heads))
+    e = Q @ K.swapaxes(2, 3) / np.sqrt(D // heads)
     may = (number[:, None] == number) | (number == -1) | (number == -1)[:, None]
-    p = np.where(may, e, 0)
-    p /= p.sum(axis=-1, keepdims=True)
+    p = _softmax(np.where(may, e, -np.inf))
     if class_token == "averaged":
-        rows = [np.where((number == g) | (number == -1), e[:, :, 0], 0) for g in range(number.max() + 1)]
-        p[:, :, 0] = sum(row / row.sum(axis=-1, keepdims=True) for row in rows) / len(rows)
+        groups = [(number == g) | (number == -1) for g in range(number.max() + 1)]
+        p[:, :, 0] = np.mean([_softmax(np.where(group, e[:, :, 0], -np.inf)) for group in groups], axis=0)
     return (p @ V).transpose(0, 2, 1, 3).reshape(N, L, D)
 
 
