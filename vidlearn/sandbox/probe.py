@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from vidlearn.judge import Stopped
-from vidlearn.sandbox import MINIMUM, Isolation, Limits, Sandbox, SandboxError, Unreadable, Worker, escapes
+from vidlearn.sandbox import MINIMUM, Candidate, Isolation, Limits, Sandbox, SandboxError, Unreadable, Worker, escapes
 
 __all__ = ["Probe", "Tried", "main", "probe", "trial"]
 
@@ -163,6 +163,7 @@ def trial(sandbox: Sandbox) -> tuple[Isolation, list[Tried]]:
     """
     tried: list[Tried] = []
     worker: Worker | None = None
+    escape: Candidate | None = None
     with _Scene() as scene:
         try:
             for each in escapes.ATTEMPTS:
@@ -172,7 +173,8 @@ def trial(sandbox: Sandbox) -> tuple[Isolation, list[Tried]]:
                         announced = worker.isolation
                         too_tight = _honest_work(worker)
                 try:
-                    outcome, happened = (str(part) for part in worker.load("escape")(each.name, *scene.arguments()))
+                    escape = escape or worker.load("escape")
+                    outcome, happened = (str(part) for part in escape(each.name, *scene.arguments()))
                 except Stopped as stop:
                     outcome = "not run" if stop.status == "timed out" else "refused"
                     happened = stop.sentence
@@ -181,7 +183,7 @@ def trial(sandbox: Sandbox) -> tuple[Isolation, list[Tried]]:
                 tried.append(Tried(each.what, each.by, outcome, happened))
                 if outcome == "got out" or worker.dead:  # what got out may have changed the process: a new one
                     worker.close()
-                    worker = None
+                    worker = escape = None
         finally:
             if worker:
                 worker.close()
