@@ -129,6 +129,22 @@ def test_every_law_is_broken_by_something(op):
     assert not unbroken
 
 
+SHAPES = {"longer": lambda a: np.pad(a, [(0, 1)] * a.ndim), "flat": np.ravel}
+
+
+@operations
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_an_answer_of_another_shape_is_judged_too(op, shape):
+    """Laws compare two answers of a wrong shape with each other, sometimes within a mask of the right one."""
+
+    def candidate(*args, **kwargs):
+        answer = op.reference(*args, **kwargs)
+        several = isinstance(answer, tuple | list)
+        return type(answer)(shape(np.asarray(a)) for a in answer) if several else shape(np.asarray(answer))
+
+    assert judge(candidate, op, shrink=False, examples=6).status in ("wrong", "right")
+
+
 def _scrambled(op):
     """The right answer plus something that depends on where and on the values."""
 

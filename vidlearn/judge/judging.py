@@ -209,6 +209,8 @@ class _Trial:
         if isinstance(said, bool | np.bool_):
             return None if said else Difference("", "", f"breaks “{law.statement}”")
         got, expected, *mask = (np.asarray(v) for v in said)
+        if mask and mask[0].shape != got.shape[: mask[0].ndim]:  # the answer has not the shape that it should
+            return Difference("", "", f"gives answers of shape {got.shape} where the law is about {mask[0].shape}")
         outcome, case = (
             Outcome((got,)),
             Case(
