@@ -9,6 +9,7 @@ import numpy as np
 
 from vidlearn.flow import reference
 from vidlearn.flow.spec.drawing import ZERO_OR_ONE, cut, drawn, fields, quarters, rng_fields, sizes
+from vidlearn.layers.spec.drawing import unsaid
 from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance, largest
 
 windows = st.sampled_from([1, 3, 5, 7])
@@ -301,26 +302,26 @@ normal_flow = Spec(
 # ------------------------------------------------------------------ structure_tensor
 
 
-def symmetric(f: Any, Ix: Any, Iy: Any, window: int) -> Any:
+def symmetric(f: Any, Ix: Any, Iy: Any, window: int = 5) -> Any:
     J = f(Ix, Iy, window)
     return J, np.swapaxes(J, -1, -2)
 
 
-def blind_to_contrast_reversal(f: Any, Ix: Any, Iy: Any, window: int) -> Any:
+def blind_to_contrast_reversal(f: Any, Ix: Any, Iy: Any, window: int = 5) -> Any:
     return f(-Ix, -Iy, window), f(Ix, Iy, window)
 
 
-def trace_is_the_energy(f: Any, Ix: Any, Iy: Any, window: int) -> Any:
+def trace_is_the_energy(f: Any, Ix: Any, Iy: Any, window: int = 5) -> Any:
     J = f(Ix, Iy, window)
     energy = (Ix**2 + Iy**2).sum(-1) if Ix.ndim == 3 else Ix**2 + Iy**2
     return J[..., 0, 0] + J[..., 1, 1], _loop_sum(energy, window)
 
 
-def contrast_squared(f: Any, Ix: Any, Iy: Any, window: int) -> Any:
+def contrast_squared(f: Any, Ix: Any, Iy: Any, window: int = 5) -> Any:
     return f(2 * Ix, 2 * Iy, window), 4 * f(Ix, Iy, window)
 
 
-def _loop_sum(image: np.ndarray, window: int) -> np.ndarray:
+def _loop_sum(image: np.ndarray, window: int = 5) -> np.ndarray:
     """The definition, pixel by pixel."""
     r, out = window // 2, np.zeros_like(image)
     for y, x in np.ndindex(*image.shape):
@@ -345,7 +346,7 @@ def _by_cumulative_sums(Ix: Any, Iy: Any, window: int = 5) -> Any:
     return padded[window:, window:] - padded[:-window, window:] - padded[window:, :-window] + padded[:-window, :-window]
 
 
-def _replicating(Ix: Any, Iy: Any, window: int) -> Any:
+def _replicating(Ix: Any, Iy: Any, window: int = 5) -> Any:
     r = window // 2
     wide = [np.pad(a, [(r, r), (r, r)] + [(0, 0)] * (a.ndim - 2), mode="edge") for a in (Ix, Iy)]
     return _in_loops(*wide, window)[r : r + Ix.shape[0], r : r + Ix.shape[1]]
@@ -357,9 +358,9 @@ def _swap_diagonal(J: Any) -> Any:
 
 def tensor_cases(names: str) -> dict[str, Any]:
     return {
-        "grey": fields(names, least=2, most=4, window=windows),
-        "color": color_fields(names, window=windows),
-        "a single row or column": line_fields(names, window=windows),
+        "grey": unsaid(fields(names, least=2, most=4, window=windows), window=5),
+        "color": unsaid(color_fields(names, window=windows), window=5),
+        "a single row or column": unsaid(line_fields(names, window=windows), window=5),
     }
 
 
@@ -389,7 +390,7 @@ TENSOR_MISTAKES = [
 ]  # fmt: skip
 
 
-def _summed(a: Any, window: int) -> Any:
+def _summed(a: Any, window: int = 5) -> Any:
     a = a.sum(-1) if a.ndim == 3 else a
     return _loop_sum(a, window)
 
@@ -609,17 +610,17 @@ def solvable(expected: Any, Ix: Any, Iy: Any, It: Any, window: int = 5) -> Any:
     return values[..., 1] > 1e-2 * values[..., 0]
 
 
-def uniform_motion(f: Any, Ix: Any, Iy: Any, It: Any, window: int, motion: tuple[float, float]) -> Any:
+def uniform_motion(f: Any, Ix: Any, Iy: Any, It: Any, window: int = 5, motion: Any = (0.0, 0.0)) -> Any:
     u, v = motion
     got = f(Ix, Iy, -(Ix * u + Iy * v), window)
     return got, np.broadcast_to([u, v], got.shape), solvable(None, Ix, Iy, It, window)
 
 
-def same_in_any_contrast(f: Any, Ix: Any, Iy: Any, It: Any, window: int) -> Any:
+def same_in_any_contrast(f: Any, Ix: Any, Iy: Any, It: Any, window: int = 5) -> Any:
     return f(2 * Ix, 2 * Iy, 2 * It, window), f(Ix, Iy, It, window), solvable(None, Ix, Iy, It, window)
 
 
-def transposed(f: Any, Ix: Any, Iy: Any, It: Any, window: int) -> Any:
+def transposed(f: Any, Ix: Any, Iy: Any, It: Any, window: int = 5) -> Any:
     got = f(*(np.swapaxes(a, 0, 1) for a in (Iy, Ix, It)), window)
     return np.swapaxes(got, 0, 1), f(Ix, Iy, It, window)[..., ::-1], solvable(None, Ix, Iy, It, window)
 
@@ -644,13 +645,13 @@ def _by_lstsq(Ix: Any, Iy: Any, It: Any, window: int = 5) -> Any:
 
 def solvable_cases() -> dict[str, Any]:
     return {
-        "grey": fields("Ix Iy It", least=2, most=4, window=st.sampled_from([3, 5])),
-        "color": color_fields("Ix Iy It", window=st.sampled_from([1, 3, 5])),
+        "grey": unsaid(fields("Ix Iy It", least=2, most=4, window=st.sampled_from([3, 5])), window=5),
+        "color": unsaid(color_fields("Ix Iy It", window=st.sampled_from([1, 3, 5])), window=5),
         "a window larger than the image": fields("Ix Iy It", least=2, most=3, window=st.just(7)),
     }
 
 
-def known_everywhere(Ix: Any, Iy: Any, It: Any, window: int) -> Any:
+def known_everywhere(Ix: Any, Iy: Any, It: Any, window: int = 5) -> Any:
     return solvable(None, Ix, Iy, It, window)
 
 
@@ -693,13 +694,13 @@ lucas_kanade = Spec(
 )  # fmt: skip
 
 
-def _one_pixel_b(Ix: Any, Iy: Any, It: Any, window: int) -> Any:
+def _one_pixel_b(Ix: Any, Iy: Any, It: Any, window: int = 5) -> Any:
     over = (lambda p: p.sum(-1)) if Ix.ndim == 3 else (lambda p: p)
     b = -np.stack([over(Ix * It), over(Iy * It)], -1)
     return (np.linalg.pinv(reference.structure_tensor(Ix, Iy, window)) @ b[..., None])[..., 0]
 
 
-def _times_det(right: Any, Ix: Any, Iy: Any, It: Any, window: int) -> Any:
+def _times_det(right: Any, Ix: Any, Iy: Any, It: Any, window: int = 5) -> Any:
     return right(Ix, Iy, It, window) * np.linalg.det(reference.structure_tensor(Ix, Iy, window))[..., None]
 
 
