@@ -63,8 +63,8 @@ def changes(node: ast.AST) -> Iterator[Change]:
 
 
 def places(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node of a definition, without annotations and without what refuses bad input."""
-    if isinstance(node, ast.Raise) or (isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise)):
+    """Every node of a definition, without annotations and without what only refuses bad input."""
+    if refuses(node):
         return
     yield node
     for field, value in ast.iter_fields(node):
@@ -74,15 +74,28 @@ def places(node: ast.AST) -> Iterator[ast.AST]:
                     yield from places(child)
 
 
+def refuses(node: ast.AST) -> bool:
+    """Whether this only refuses bad input: raise and its condition, a function called check…, and zip's strict."""
+    if isinstance(node, ast.If):
+        return isinstance(node.body[-1], ast.Raise)
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        return ast.unparse(node.value.func).split(".")[-1].lstrip("_").startswith("check")
+    if isinstance(node, ast.FunctionDef):
+        return node.name.lstrip("_").startswith("check")
+    return isinstance(node, ast.Raise) or (isinstance(node, ast.keyword) and node.arg == "strict")
+
+
 def built_on(tree: ast.Module, name: str) -> ast.Module:
-    """The statements of a module that one function needs, and all its imports."""
-    bound = {n: statement for statement in tree.body for n in defines(statement)}
+    """The definitions that one function needs, constants that stand before it, and all imports."""
+    first = next(s.lineno for s in tree.body if name in defines(s))
+    before = [s for s in tree.body if isinstance(s, ast.FunctionDef | ast.ClassDef) or s.lineno < first]
+    bound = {n: statement for statement in before for n in defines(statement)}
     found, open_ = {name}, [name]
     while open_:
         used = {n.id for n in ast.walk(bound[open_.pop()]) if isinstance(n, ast.Name)} & bound.keys() - found
         found |= used
         open_ += used
-    kept = [s for s in tree.body if isinstance(s, ast.Import | ast.ImportFrom) or found & set(defines(s))]
+    kept = [s for s in before if isinstance(s, ast.Import | ast.ImportFrom) or found & set(defines(s))]
     return ast.Module(kept, [])
 
 
