@@ -18,6 +18,8 @@ import collections
 import contextlib
 import copy
 import inspect
+import multiprocessing
+import os
 import resource
 import sys
 from collections.abc import Callable, Iterator
@@ -99,6 +101,12 @@ def built_on(tree: ast.Module, name: str) -> ast.Module:
     return ast.Module(kept, [])
 
 
+def function_of(tree: ast.Module, name: str) -> Callable[..., Any]:
+    space: dict[str, Any] = {}
+    exec(compile(ast.fix_missing_locations(tree), "<mutant>", "exec"), space)
+    return space[name]  # type: ignore[no-any-return]
+
+
 def mutants(tree: ast.Module, name: str) -> Iterator[tuple[int, str, Callable[..., Any]]]:
     """Each mutant of the function `name`: the line of the change, what it is, and the changed function."""
     for i, statement in enumerate(tree.body):
@@ -109,17 +117,25 @@ def mutants(tree: ast.Module, name: str) -> Iterator[tuple[int, str, Callable[..
                 body = list(tree.body)
                 body[i] = copy.deepcopy(statement)
                 change(list(places(body[i]))[k])
-                code = compile(ast.fix_missing_locations(ast.Module(body, [])), "<mutant>", "exec")
-                space: dict[str, Any] = {}
-                exec(code, space)
-                yield getattr(node, "lineno", statement.lineno), what, space[name]
+                yield getattr(node, "lineno", statement.lineno), what, function_of(ast.Module(body, []), name)
 
 
-def right(function: Callable[..., Any], bank: Bank) -> bool:
-    with contextlib.suppress(Stopped):
-        verdict = judge(patient(function, SECONDS), bank.operation, bank=bank, shrink=False, named=False)
-        return verdict.status == "right"
-    return False
+def passes(function: Callable[..., Any], bank: Bank) -> bool:
+    """Whether the judge calls it right; in a process of its own, for no signal ends a loop in compiled code."""
+
+    def judged() -> None:
+        with contextlib.suppress(Stopped):
+            verdict = judge(patient(function, SECONDS), bank.operation, bank=bank, shrink=False, named=False)
+            os._exit(0 if verdict.status == "right" else 1)
+        os._exit(1)
+
+    child = multiprocessing.get_context("fork").Process(target=judged)
+    child.start()
+    child.join(10 * SECONDS)
+    if child.exitcode is None:
+        child.kill()
+        child.join()
+    return child.exitcode == 0
 
 
 def sources(solutions: bool) -> Iterator[tuple[Any, str]]:
@@ -147,11 +163,13 @@ def main() -> None:
         if asked.only and not {operation.concept, operation.name, operation.short} & set(asked.only):
             continue
         first, *further = (Bank.draw(operation, seed) for seed in SEEDS)
-        lines, count = text.splitlines(), collections.Counter[str]()
-        for line, what, function in mutants(built_on(ast.parse(text), operation.short), operation.short):
+        lines, count, tree = text.splitlines(), collections.Counter[str](), built_on(ast.parse(text), operation.short)
+        if not passes(function_of(tree, operation.short), first):
+            raise SystemExit(f"{operation.name}: what is to be changed is not right as it is")
+        for line, what, function in mutants(tree, operation.short):
             kind = "caught"
-            if right(function, first):
-                kind = "never" if all(right(function, bank) for bank in further) else "by some"
+            if passes(function, first):
+                kind = "never" if all(passes(function, bank) for bank in further) else "by some"
                 listed.append(f"{kind:8} {operation.name}: {line}: {what} | {lines[line - 1].strip()}")
             count[kind] += 1
         rows.append((operation.name, count))
