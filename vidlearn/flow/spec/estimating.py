@@ -707,6 +707,7 @@ def _times_det(right: Any, Ix: Any, Iy: Any, It: Any, window: int = 5) -> Any:
 # ------------------------------------------------------------------ motion_field, fit_motion
 
 COUNT = {"translation": 2, "affine": 6, "projective": 8, "rotation": 3}
+FOCAL = st.sampled_from([None, 2.0, 8.0])
 
 
 def parameters_of(model: str) -> st.SearchStrategy[np.ndarray]:
@@ -714,7 +715,7 @@ def parameters_of(model: str) -> st.SearchStrategy[np.ndarray]:
 
 
 def motions(model: str) -> st.SearchStrategy[dict[str, Any]]:
-    more = {"focal": st.sampled_from([None, 2.0, 8.0])} if model == "rotation" else {}
+    more = {"focal": FOCAL} if model == "rotation" else {}
     side = st.integers(1, 4)
     return st.fixed_dictionaries(
         {"parameters": parameters_of(model), "height": side, "width": side, "model": st.just(model), **more}
@@ -818,28 +819,29 @@ def _fits(model: str, color: bool = False) -> st.SearchStrategy[dict[str, Any]]:
     """Gradients of some image that determine the model well: a seed for noise, so that few draws are degenerate."""
     least = 4 if model == "projective" else 3
 
-    def build(seed: int, height: int, width: int) -> dict[str, Any]:
+    def build(seed: int, height: int, width: int, focal: float | None) -> dict[str, Any]:
         rng = np.random.default_rng(seed)
         shape = (height, width, 3) if color else (height, width)
         Ix, Iy, It = rng.integers(-8, 9, (3, *shape)) / 4
-        return {"Ix": Ix, "Iy": Iy, "It": It, "model": model}
+        return {"Ix": Ix, "Iy": Iy, "It": It, "model": model, "focal": focal}
 
-    return st.builds(build, st.integers(0, 999), st.integers(least, 6), st.integers(least, 6))
+    side, focal = st.integers(least, 6), FOCAL if model == "rotation" else st.none()
+    return unsaid(st.builds(build, st.integers(0, 999), side, side, focal), model="affine", focal=None)
 
 
-def recovers(f: Any, Ix: Any, Iy: Any, It: Any, model: str, a: list[float]) -> Any:
+def recovers(f: Any, Ix: Any, Iy: Any, It: Any, a: list[float], model: str = "affine", focal: Any = None) -> Any:
     parameters = np.array(a[: COUNT[model]])
-    d = reference.motion_field(parameters, *Ix.shape[:2], model)
+    d = reference.motion_field(parameters, *Ix.shape[:2], model, focal)
     d = d[:, :, None] if Ix.ndim == 3 else d
-    return f(Ix, Iy, -(Ix * d[..., 0] + Iy * d[..., 1]), model), parameters
+    return f(Ix, Iy, -(Ix * d[..., 0] + Iy * d[..., 1]), model, focal), parameters
 
 
-def any_contrast(f: Any, Ix: Any, Iy: Any, It: Any, model: str) -> Any:
-    return f(2 * Ix, 2 * Iy, 2 * It, model), f(Ix, Iy, It, model)
+def any_contrast(f: Any, Ix: Any, Iy: Any, It: Any, *rest: Any, **more: Any) -> Any:
+    return f(2 * Ix, 2 * Iy, 2 * It, *rest, **more), f(Ix, Iy, It, *rest, **more)
 
 
-def brighter_and_darker(f: Any, Ix: Any, Iy: Any, It: Any, model: str) -> Any:
-    return f(Ix, Iy, -It, model), -f(Ix, Iy, It, model)
+def brighter_and_darker(f: Any, Ix: Any, Iy: Any, It: Any, *rest: Any, **more: Any) -> Any:
+    return f(Ix, Iy, -It, *rest, **more), -f(Ix, Iy, It, *rest, **more)
 
 
 def _by_normal_equations(Ix: Any, Iy: Any, It: Any, model: str = "affine", focal: Any = None) -> Any:

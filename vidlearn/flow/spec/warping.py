@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from vidlearn.flow import dense_reference, reference
 from vidlearn.flow.spec.drawing import drawn, quarters, sizes
 from vidlearn.layers.spec.drawing import unsaid
-from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance
+from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance, largest
 
 # ------------------------------------------------------------------ drawing images, flows and pairs of frames
 
@@ -2003,7 +2003,7 @@ correlation_volume = Spec(
     tolerance=Tolerance(
         ulps=8,
         why="a mean of products, one a channel, none larger than the largest product",
-        scale=lambda expected, f1, f2, **rest: max(np.abs(f1).max() * np.abs(f2).max(), np.abs(expected).max()),
+        scale=lambda expected, f1, f2, **rest: max(largest(f1) * largest(f2), largest(expected)),
     ),
     cost=Cost(
         flops=lambda s: 2 * s.C * (2 * s.max_displacement + 1) ** 2 * s.pixels,
