@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import importlib
 import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -189,6 +190,23 @@ def test_a_wrong_answer_earns_the_same_whichever_bank_its_code_got(name):
         alone = [judge(answer, operation, bank=exam.bank(number), shrink=False).rows for number in numbers]
         lucky += any({row.name for row in each if row.held} != held[0] for each in alone)
     assert lucky  # else nothing is shown here
+
+
+def test_a_slow_wrong_answer_gets_its_time_twice_and_not_for_every_bank():
+    asked = Assignment.from_dict(
+        {"assignment": {"time_limit": 1, "total_limit": 1}, "question": [{"operation": "flow.normal_flow"}]}
+    )
+    slow = WRONG.replace("    squared", "    import time; time.sleep(0.02)\n    squared", 1)
+    with Desk(asked, seed=8, examples=6, feedback=False) as desk:
+        exam, calls = desk.exams["flow.normal_flow"], []
+        with desk.sandbox.worker(asked.questions[0].limits) as worker:
+            worker.open(slow.encode(), ".py")
+            candidate = worker.load("normal_flow")
+            ask = worker._ask
+            worker._ask = lambda *a, **k: calls.append(candidate.seconds) or ask(*a, **k)
+            verdict = exam.verdict(candidate, 2)
+    assert verdict.status == "wrong" and verdict.rows
+    assert sum(now < before for before, now in itertools.pairwise(calls)) == 1
 
 
 def test_an_answer_that_ends_its_process_on_another_bank_is_told_so_on_each():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import vidlearn as vl
-from vidlearn.judge import Bank, Stopped, judge
+from vidlearn.judge import Bank, Stopped, drawing, judge
 from vidlearn.judge.comparing import planes
 from vidlearn.judge.patience import TimedOut, patient
 
@@ -245,6 +245,37 @@ def test_a_family_without_an_answer_does_not_take_the_laws_of_the_others_with_it
     assert broken == ["the answer has the right shape and type", *colored, *of_color_alone]
 
 
+@pytest.mark.parametrize("error", [NotImplementedError, ValueError])
+def test_what_is_not_written_yet_costs_the_same_wherever_it_comes_first(error):
+    operation = vl.flow.structure_tensor
+
+    def color_only(Ix, Iy, window=5):
+        if Ix.ndim == 2:
+            raise error("no grey yet")
+        return operation.reference(Ix, Iy, window)
+
+    verdict = judge(color_only, operation, shrink=False)
+    assert verdict.status == "wrong"
+    assert next(row for row in verdict.rows if row.name == "color").held
+    assert verdict.score > 0.5
+
+
+@pytest.mark.parametrize("name", ["_local_constants", "Constants", "CONSTANTS_CACHE", "_get_local_constants"])
+def test_a_version_of_hypothesis_without_constants_of_the_process_is_let_be(monkeypatch, name):
+    from hypothesis.internal.conjecture import providers
+
+    monkeypatch.delattr(providers, name)
+    before, ran = vars(providers).copy(), False
+    with drawing._nothing_from_this_process():
+        ran = vars(providers) == before
+    assert ran and vars(providers) == before
+
+
+def test_a_replay_asks_the_same():
+    verdict = vl.check(lambda *a: right(*a) + 1, "normal_flow", seed=3, examples=5)
+    assert verdict.replay == "vl.check(normal_flow, seed=3, examples=5)"
+
+
 def test_a_law_that_breaks_where_there_is_an_answer_is_broken_whatever_else_has_none():
     operation = vl.flow.structure_tensor
 
@@ -322,6 +353,8 @@ def test_the_pieces_of_an_answer_are_height_by_width_wherever_these_axes_stand()
         assert np.array_equal(pieces["sample=1, channel=2"], clip[1, 2])
     assert [(name, piece.shape) for name, piece in planes(np.zeros(3), ("P",), ())] == [("", (1, 3))]
     assert [name for name, _ in planes(np.zeros((2, 2)), ("*B", "2"), ("λ₁", "λ₂"))] == ["λ₁", "λ₂"]
+    between = [name for name, _ in planes(np.zeros((1, 1, 2, 3, 3)), ("N", "E", "S", "H", "W"), ())]
+    assert between == ["sample=0, channel=0, t=0", "sample=0, channel=0, t=1"]
 
 
 def test_check_of_a_wrong_answer_that_calls_another_wrong_answer_says_where_to_begin():
@@ -340,6 +373,9 @@ def lucas_kanade(Ix, Iy, It, window=5):
     assert vl.check(names["lucas_kanade"], examples=5).notes == [begin]
     assert vl.check(names["structure_tensor"], examples=5).notes == []
     names["structure_tensor"] = vl.flow.structure_tensor  # the library's own is right
+    assert vl.check(names["lucas_kanade"], examples=5).notes == []
+    exec(cells.replace("structure_tensor(Ix, Iy, window))", "vl.flow.structure_tensor(Ix, Iy, window))"), names)
+    names["vl"] = vl  # the one of the same name is not what it calls
     assert vl.check(names["lucas_kanade"], examples=5).notes == []
 
 

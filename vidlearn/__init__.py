@@ -121,5 +121,6 @@ def check(
         for other, its in called_by(function, known).items():
             if not judge(patient(its, seconds), known[other], shrink=False, named=False, **how).right:
                 verdict.notes.append(f"it calls your {other}, which is not right either: begin there")
-    more = "" if backend == "numpy" else f", backend={backend!r}"
+    more = "" if examples == 25 else f", examples={examples}"
+    more += "" if backend == "numpy" else f", backend={backend!r}"
     return replace(verdict, replay=f"vl.check({target.short}, seed={seed}{more})")

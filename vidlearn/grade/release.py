@@ -325,8 +325,7 @@ def _size(inputs: dict[str, Any]) -> int:
 
 
 def _axes(axes: tuple[str, ...]) -> list[str]:
-    words = _words(axes)
-    return [words.get(axis.lstrip("*"), f"axis {i}") for i, axis in enumerate(axes)]
+    return [name or f"axis {i}" for i, name in enumerate(_words(axes, len(axes)))]
 
 
 # ---------------------------------------------------------------------------------------------------- the laws

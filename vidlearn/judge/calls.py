@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import types
 from collections.abc import Callable, Collection
 from typing import Any
@@ -43,4 +44,5 @@ def called_by(function: Callable[..., Any], names: Collection[str]) -> dict[str,
 def _names(code: types.CodeType) -> set[str]:
     """The names that some code, with all that is defined inside it, looks up outside."""
     inside = [const for const in code.co_consts if isinstance(const, types.CodeType)]
-    return set(code.co_names).union(*map(_names, inside))
+    own = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return own.union(*map(_names, inside))

@@ -92,15 +92,13 @@ def _describe(
         expected, given = (label + "(" + ", ".join(map(_number, x[index])) + ")" for x in (want, got))
     else:
         expected, given = _number(want[index]), _number(got[index])
-    place = ", ".join(_places(axes, index))
+    place = ", ".join(_places(_words(axes, len(index)), index))
     where = " ".join(w for w in (head, f"at {place}" if place else "") if w)
     return Difference(where, expected, given)
 
 
-def _places(axes: tuple[str, ...], index: tuple[int, ...]) -> list[str]:
+def _places(names: Sequence[str], index: tuple[int, ...]) -> list[str]:
     """An index in words, ``["y=0", "x=2"]``; what has no name comes last, in brackets."""
-    words = _words(axes) if len(axes) >= len(index) else {}  # a starred axis stands for none or several
-    names = [words.get(axis.lstrip("*"), "") for axis in axes[: len(index)]] or [""] * len(index)
     bare = [str(i) for name, i in zip(names, index, strict=False) if not name]
     return [f"{name}={i}" for name, i in zip(names, index, strict=False) if name] + (
         [f"[{', '.join(bare)}]"] if bare else []
@@ -111,6 +109,7 @@ def planes(values: np.ndarray, axes: tuple[str, ...], components: Sequence[str])
     """Cut an answer into pictures, each with a name: height by width where there are such axes, else the last two."""
     if len(axes) != values.ndim:
         axes = ("",) * values.ndim
+    names = _words(axes, values.ndim)
     pairs = (("H", "W"), ("h", "w"), ("P", "Q"), ("Kh", "Kw"))
     shown = next((pair for pair in pairs if set(pair) <= set(axes)), ())
     named = bool(components) and values.ndim > 0 and values.shape[-1] == len(components)
@@ -120,7 +119,7 @@ def planes(values: np.ndarray, axes: tuple[str, ...], components: Sequence[str])
     found = []
     for index in np.ndindex(*(values.shape[i] for i in others)):
         at = index[: len(index) - named]
-        words = _places(tuple(axes[i] for i in others[: len(at)]), at)
+        words = _places([names[i] for i in others[: len(at)]], at)
         words += [components[index[-1]]] if named else []
         cut: list[Any] = [slice(None)] * values.ndim
         for axis, i in zip(others, index, strict=True):
@@ -129,13 +128,16 @@ def planes(values: np.ndarray, axes: tuple[str, ...], components: Sequence[str])
     return found
 
 
-def _words(axes: tuple[str, ...]) -> dict[str, str]:
-    """What each letter of an answer's axes means beside the others: N L D are tokens, N C T H W is a clip."""
-    if "N" not in axes:
-        return {**_AXIS_NAMES, "L": "token"}
-    words = {**_AXIS_NAMES, **_IN_A_BATCH, "L": "token", "M": "key" if "L" in axes else "token"}
-    words["E"] = "channel" if "H" in axes else "feature"
-    return {**words, "S": "patch"} if "T" in axes else words
+def _words(axes: tuple[str, ...], count: int) -> list[str]:
+    """What each of an answer's axes is called beside the others: N L D are tokens, N C T H W is a clip."""
+    if len(axes) < count:  # a starred axis stands for none or several
+        return [""] * count
+    words = {**_AXIS_NAMES, "L": "token"}
+    if "N" in axes:
+        words |= {**_IN_A_BATCH, "M": "key" if "L" in axes else "token"}
+        words["E"] = "channel" if "H" in axes else "feature"
+        words |= {"S": "patch"} if "T" in axes else {}
+    return [words.get(axis.lstrip("*"), "") for axis in axes]
 
 
 def _number(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 __all__ = ["draw", "shrink"]
+
+
+_one_at_a_time = threading.RLock()  # Hypothesis's own state is the process's
 
 
 class _Enough(BaseException):
@@ -45,22 +49,24 @@ def _nothing_from_this_process() -> Iterator[None]:
 
     The same seed must draw the same in every process, and reading the source takes a while.
     """
-    from hypothesis.internal.conjecture import providers
+    try:
+        from hypothesis.internal.conjecture import providers
 
-    real = getattr(providers, "_get_local_constants", None)
-    if real is None:  # another version
+        real, known = providers._get_local_constants, len(providers._local_constants)
+        nothing, cache = providers.Constants(), providers.CONSTANTS_CACHE.cache
+    except (ImportError, AttributeError):  # a version that has no such constants, or has them elsewhere
         yield
         return
-    nothing, known = providers.Constants(), len(providers._local_constants)
-    if known:
-        providers.CONSTANTS_CACHE.cache.clear()
-    providers._get_local_constants = lambda: nothing
-    try:
-        yield
-    finally:
-        providers._get_local_constants = real
+    with _one_at_a_time:
         if known:
-            providers.CONSTANTS_CACHE.cache.clear()
+            cache.clear()
+        providers._get_local_constants = lambda: nothing
+        try:
+            yield
+        finally:
+            providers._get_local_constants = real
+            if known:
+                cache.clear()
 
 
 def draw(strategy: SearchStrategy[Any], examples: int, seed: int) -> list[Any]:

@@ -127,8 +127,6 @@ class _Trial:
             for case in cases:
                 outcome = self.runner(case.inputs)
                 outcomes.append(outcome)
-                if outcome.error == "NotImplementedError" and not self._answered():
-                    return
                 problem, difference = self.look(outcome, case)
                 form = form or problem
                 if difference and not first:
@@ -141,6 +139,8 @@ class _Trial:
             case_rows.append(row)
             if first:
                 self.failures.append(first)
+        if not self._answered():
+            return
         self.rows = [Row("form", FORM, not form, form), *case_rows]
         if not form:
             self._look_again()
@@ -190,7 +190,7 @@ class _Trial:
         self.rows.append(row)
 
     def _unanswered(self, family: str) -> bool:
-        """Whether an input of this family gets no answer at all: its own row says so already."""
+        """Whether some input of this family gets no answer at all: its own row says so already."""
         return any(outcome.problem for outcome in self.outcomes[family])
 
     def _breaks(self, law: Law, inputs: dict[str, Any], runner: Runner | None = None) -> Difference | None:

@@ -26,7 +26,7 @@ def limit(seconds: float | None, what: str = "no answer") -> Iterator[None]:
 
     There is no limit where the system has no interval timer (Windows) and outside the main thread, nor where an alarm
     of somebody else's rings earlier. One that would ring later is put back. A single long call into compiled code is
-    ended only when it returns.
+    ended only when it returns, and a loop around a bare ``except: pass`` not at all.
 
     Parameters
     ----------
