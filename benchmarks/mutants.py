@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import ast
 import collections
-import contextlib
 import copy
 import inspect
 import multiprocessing
@@ -28,11 +27,12 @@ from typing import Any
 
 import vidlearn as vl
 from vidlearn.grade.sources import defines
-from vidlearn.judge import Bank, Stopped, judge
+from vidlearn.judge import Bank, judge
 from vidlearn.judge.patience import patient
 
 SOLUTIONS = Path(__file__).resolve().parents[1] / "solutions"
 SEEDS = (11, 12, 13, 14)
+RIGHT, WRONG = 10, 11  # how the judging process ends
 SECONDS = 2.0  # for one call of a mutant: some never end
 OTHER = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv,
@@ -124,10 +124,9 @@ def passes(function: Callable[..., Any], bank: Bank) -> bool:
     """Whether the judge calls it right; in a process of its own, for no signal ends a loop in compiled code."""
 
     def judged() -> None:
-        with contextlib.suppress(Stopped):
-            verdict = judge(patient(function, SECONDS), bank.operation, bank=bank, shrink=False, named=False)
-            os._exit(0 if verdict.status == "right" else 1)
-        os._exit(1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # LAPACK complains there
+        verdict = judge(patient(function, SECONDS), bank.operation, bank=bank, shrink=False, named=False)
+        os._exit(RIGHT if verdict.status == "right" else WRONG)
 
     child = multiprocessing.get_context("fork").Process(target=judged)
     child.start()
@@ -135,7 +134,9 @@ def passes(function: Callable[..., Any], bank: Bank) -> bool:
     if child.exitcode is None:
         child.kill()
         child.join()
-    return child.exitcode == 0
+    if child.exitcode == 1:  # it raised
+        raise SystemExit(f"{bank.operation.name}: the judge itself fails on a mutant")
+    return child.exitcode == RIGHT
 
 
 def sources(solutions: bool) -> Iterator[tuple[Any, str]]:
