@@ -210,6 +210,18 @@ def test_a_file_name_that_imitates_moodles_download_marks_nobody():
     assert len(filled.unmatched) == 2
 
 
+@pytest.mark.parametrize("header", ["Feedback comments", '"Feedback, comments,"'])
+def test_a_cell_that_ends_with_another_countrys_separator_is_no_reason_to_refuse_a_file(header):
+    raw = f'Identifier;Full name;Grade;{header}\nParticipant 31;Ana;;"well,"\nParticipant 32;Bea;;"so,"\n'.encode()
+    assert fill_moodle([result("32")], raw).data == raw.replace(b"Bea;;", b"Bea;4.50;")
+
+
+def test_a_quotation_mark_that_is_never_closed_is_told_with_its_line():
+    raw = b'Identifier;Full name;Grade\nParticipant 31;Ana;\nParticipant 32;"Bea;\n'
+    with pytest.raises(ValueError, match=r"^into: a quotation mark in line 3 is never closed"):
+        fill_moodle([result("31")], raw)
+
+
 def test_moodles_locked_grade_stays():
     filled = fill_moodle([result("33")], MOODLE)
     assert filled.data == MOODLE

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from vidlearn.grade.intake import printable
@@ -111,19 +111,22 @@ def read(raw: bytes, recognized: Callable[[list[str]], bool], expected: str) -> 
             continue
         for delimiter in ",;\t":
             rows = _rows(text, delimiter)
-            if rows and recognized([cell.value.strip() for cell in rows[0]]):
-                return Sheet(text, code, delimiter, rows)
+            try:
+                header = next(rows, [])
+            except ValueError:  # with another separator, quotation marks mean something else
+                continue
+            if header and recognized([cell.value.strip() for cell in header]):
+                return Sheet(text, code, delimiter, [header, *rows])
     raise ValueError(f"into: this is not such a file; expected {expected}")
 
 
 _BOMS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}  # the mark itself stays in the text; so does UTF-8's
 
 
-def _rows(text: str, delimiter: str) -> list[list[Cell]]:
-    """Split text into cells that know where they stand."""
+def _rows(text: str, delimiter: str) -> Iterator[list[Cell]]:
+    """Split text into cells that know where they stand, row by row as they are asked for."""
     part = re.escape(delimiter)
     pattern = re.compile(rf'("(?:[^"]|"")*")?([^{part}\r\n]*)({part}|\r\n?|\n|\Z)')
-    rows: list[list[Cell]] = []
     row: list[Cell] = []
     at, end = int(text.startswith("\ufeff")), delimiter
     while end:
@@ -136,6 +139,5 @@ def _rows(text: str, delimiter: str) -> list[list[Cell]]:
         at = match.end()
         if end != delimiter:
             if len(row) > 1 or row[0].value:
-                rows.append(row)
+                yield row
             row = []
-    return rows
