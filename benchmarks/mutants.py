@@ -34,7 +34,7 @@ from vidlearn.judge.patience import patient
 SOLUTIONS = Path(__file__).resolve().parents[1] / "solutions"
 SEEDS = (11, 12, 13, 14)
 RIGHT, WRONG = 10, 11  # how the judging process ends
-SLOW = ("flow.coarse_to_fine", "flow.dense", "flow.iterative_lucas_kanade")  # their references: only where they are named
+SLOW = ("flow.coarse_to_fine", "flow.dense", "flow.iterative_lucas_kanade")  # only if named
 SECONDS = 2.0  # for one call of a mutant: some never end
 OTHER = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv,
