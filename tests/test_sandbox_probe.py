@@ -1,6 +1,7 @@
 """A layer of isolation is claimed only after it was tried, and less than what is required grades nobody."""
 
 import argparse
+import errno
 import functools
 import json
 import os
@@ -92,7 +93,7 @@ def test_each_layer_alone_keeps_its_promises(layer):
 # -- the filter of system calls --------------------------------------------------------------------------------------
 
 ASK = b"""
-import ctypes, errno, fcntl, os
+import array, ctypes, errno, fcntl, os, termios
 libc = ctypes.CDLL(None, use_errno=True)
 def ask(number, *arguments):
     ctypes.set_errno(0)
@@ -103,7 +104,13 @@ def honest():
     fcntl.fcntl(write, fcntl.F_SETFL, fcntl.fcntl(write, fcntl.F_GETFL) | os.O_NONBLOCK)
     os.close(os.dup(read))
     os.sched_setaffinity(0, os.sched_getaffinity(0))
-    return "done"
+    for inheritable in (True, False):
+        os.set_inheritable(read, inheritable)
+    os.set_blocking(read, False)
+    waiting = array.array("i", [7])
+    fcntl.ioctl(read, termios.FIONREAD, waiting)
+    with open("/dev/null") as nothing:
+        return "done" if not nothing.isatty() and list(waiting) == [0] else "wrong"
 """
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="not run, because only Linux has such a filter")
 
@@ -133,8 +140,8 @@ def test_a_denied_system_call_is_not_permitted(filtered, name):
 @pytest.mark.parametrize(
     ("name", "refused", "let_through"),
     [
-        ("fcntl", [(-1, 8), (-1, 10), (-1, 15)], [(-1, 1), (-1, 4), (-1, 9), (-1, 16)]),
-        ("ioctl", [(-1, 0x5412), (-1, 0x541C), (-1, 0x8901), (-1, 0x8902)], [(-1, 0x5401), (-1, 0x8903)]),
+        ("fcntl", [(-1, 8), (-1, 10), (-1, 15), (-1, 1024), (-1, 1026)], [(-1, 1), (-1, 4), (-1, 9), (-1, 16)]),
+        ("ioctl", [(-1, 0x5412), (-1, 0x8901), (-1, 0x40086602), (-1, 0x50009401)], [(-1, 0x5401), (-1, 0x5421)]),
         ("sched_setaffinity", [(1, 0, -1), (-1, 0, -1)], [(0, 0, -1)]),
     ],
 )
@@ -258,6 +265,24 @@ def test_a_sandbox_in_which_honest_work_fails_gives_out_no_worker(monkeypatch):
                 sandbox.worker()
 
 
+def test_a_moment_without_descriptors_ends_no_later_worker_and_loses_none_of_them(monkeypatch):
+    def none(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(probe, "trial", lambda sandbox: (sandbox._fork(Limits()).close(), (Isolation({}), []))[1])
+    with Sandbox() as sandbox:
+        sandbox.worker().close()
+        for module, name in ((socket, "socketpair"), (os, "pipe"), (socket, "send_fds"), (probe, "trial")):
+            sandbox._tried = sandbox._trial = None
+            before = len(os.listdir("/dev/fd"))
+            with monkeypatch.context() as moment:
+                moment.setattr(module, name, none)
+                with pytest.raises(SandboxError, match=os.strerror(errno.EMFILE)):
+                    sandbox.worker()
+            assert len(os.listdir("/dev/fd")) == before, name
+            sandbox.worker().close()
+
+
 def test_limits_that_stop_an_honest_functions_threads_are_not_claimed(monkeypatch):
     right = escapes.honest
     monkeypatch.setattr(escapes, "honest", lambda x, threads: right(x, threads) * (0 if threads else 1))
@@ -295,6 +320,7 @@ DEEDS = {
     "writes": lambda scene: (scene.folder / "secret").open("a").write("x"),
     "creates": lambda scene: (scene.folder / "new").touch(),
     "deletes": lambda scene: (scene.folder / "secret").unlink(),
+    "changes the mode and back": lambda scene: [(scene.folder / "secret").chmod(mode) for mode in (0o600, 0o666)],
     "changes the mode": lambda scene: (scene.folder / "secret").chmod(0o600),
     "kills": lambda scene: os.kill(scene.bystander.pid, 9),
     "connects": _connect,

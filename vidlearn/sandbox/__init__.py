@@ -216,7 +216,10 @@ class Sandbox:
     def _try(self) -> Isolation:
         from vidlearn.sandbox import probe
 
-        return probe.trial(self)[0]
+        try:
+            return probe.trial(self)[0]
+        except OSError as error:
+            raise SandboxError(f"the self-test of the sandbox did not come to its end: {error}") from None
 
     def _wait_until_warm(self) -> None:
         with contextlib.suppress(OSError):  # it takes too long, or this end is closed
@@ -234,19 +237,26 @@ class Sandbox:
     def _fork(self, limits: Limits) -> Worker:
         if not self._warm:
             self._wait_until_warm()
-        line, calls = socket.socketpair()
-        output, printed = os.pipe()
-        fate, keeper = socket.socketpair()
         processor = int(4 * limits.total + 60)  # a backstop; the grader's own clock decides
         order = far.ORDER.pack(processor, limits.memory, self._wanted)
-        try:
-            socket.send_fds(self._control, [order], [calls.fileno(), printed, keeper.fileno()])
-        except OSError as error:
-            raise SandboxError(f"the warm process is gone: {error}") from None
-        finally:
-            calls.close()
-            keeper.close()
-            os.close(printed)
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            try:
+                line, calls = socket.socketpair()
+                ours.callback(line.close)
+                theirs.callback(calls.close)
+                fate, keeper = socket.socketpair()
+                ours.callback(fate.close)
+                theirs.callback(keeper.close)
+                output, printed = os.pipe()
+                ours.callback(os.close, output)
+                theirs.callback(os.close, printed)
+            except OSError as error:
+                raise SandboxError(f"no line to a new process can be opened: {error}") from None
+            try:
+                socket.send_fds(self._control, [order], [calls.fileno(), printed, keeper.fileno()])
+            except OSError as error:
+                raise SandboxError(f"the warm process is gone: {error}") from None
+            ours.pop_all()
         return Worker(line, output, fate, limits)
 
     @property

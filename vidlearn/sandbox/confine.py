@@ -301,10 +301,18 @@ _DENIED = {
     "fsetxattr": (190, 7), "utimensat": (280, 88), "utime": (132, None), "utimes": (235, None),
     "futimesat": (261, None), "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
     "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469), "truncate": (76, 45),
+    # nor a lock that is asked of a file which can only be read
+    "flock": (73, 32),
 }  # fmt: skip
 _LOOKED_AT = {"clone": (56, 220), "kill": (62, 129), "tgkill": (234, 131), "tkill": (200, 130), "mmap": (9, 222),
               "prlimit64": (302, 261), "ioctl": (16, 29), "fcntl": (72, 25), "sched_setaffinity": (203, 122),
               "socketpair": (53, 199)}  # fmt: skip
+#: what may be asked of a descriptor: whether it is a terminal and how large, how much waits in it, blocking or not, and
+#: whether other programs get it. Others type into a terminal, or mark a file that can only be read
+_IOCTL = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+#: naming who gets a signal when a descriptor can be read, and which signal; what is asked of others who use a file: a
+#: lease, news of a folder, how long its data will live
+_FCNTL_REFUSED = (8, 10, 15, 1024, 1026, 1036, 1038)
 _LOAD, _JUMP_IF_EQUAL, _JUMP_IF_ABOVE, _JUMP_IF_BITS, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _KILL, _ALLOW = 0x80000000, 0x7FFF0000
 _CLONE_THREAD = 0x10000
@@ -365,6 +373,10 @@ def _filter(machine: int, me: int) -> bytes:
         last = len(values) - 1
         return [(_JUMP_IF_EQUAL, value, last - i, int(i == last)) for i, value in enumerate(values)]
 
+    def one_of(*values: int) -> list[tuple[int, int, int, int]]:
+        """Tests that let nothing but these pass."""
+        return [(_JUMP_IF_EQUAL, value, len(values) - i, 0) for i, value in enumerate(values)]
+
     look("clone", 0, (_JUMP_IF_BITS, _CLONE_THREAD, 1, 0))
     for name in ("kill", "tgkill"):
         look(name, 0, (_JUMP_IF_EQUAL, me, 1, 0))
@@ -374,8 +386,7 @@ def _filter(machine: int, me: int) -> bytes:
     look("sched_setaffinity", 0, (_JUMP_IF_EQUAL, 0, 1, 0))
     # a pair that only talks to itself: with datagrams, each end could send to any socket that has a name or a file
     look("socketpair", 1, (_AND, 0xF, 0, 0), (_JUMP_IF_EQUAL, 1, 1, 0))
-    # typing into a terminal; naming who gets a signal when a descriptor can be read, and which signal
-    look("ioctl", 1, *none_of(0x5412, 0x541C, 0x8901, 0x8902))
-    look("fcntl", 1, *none_of(8, 10, 15))
+    look("fcntl", 1, *none_of(*_FCNTL_REFUSED))
+    look("ioctl", 1, *one_of(*_IOCTL))
     step(_RETURN, _ALLOW)
     return b"".join(program)

@@ -188,6 +188,26 @@ def _chmod(scene: Scene) -> str:
     return "changed"
 
 
+@attempt("mark it as not to be backed up (file flags)", "file system", "Landlock", "seccomp", "other user")
+def _flags(scene: Scene) -> str:
+    _only_linux()
+    with open(os.path.join(scene.folder, "secret"), "rb") as file:  # only for reading
+        flags = bytearray(8)
+        fcntl.ioctl(file, 0x80086601, flags)
+        flags[0] |= 0x40
+        fcntl.ioctl(file, 0x40086602, bytes(flags))
+    return "marked"
+
+
+@attempt("hold a lease on a file of the standard library", "seccomp", "other user")
+def _lease(scene: Scene) -> str:
+    _only_linux()
+    with open(os.__file__, "rb") as file:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return "held"
+
+
 @attempt("open the standard library for writing", "file system", "Landlock")
 def _library(scene: Scene) -> str:
     with open(os.__file__, "r+b"):
