@@ -196,7 +196,7 @@ def test_a_law_that_works_the_answer_out_is_left_out_and_the_files_say_how_many(
     assert "by_brute_force" not in kept and "a_pixel_sees_itself" in kept
     assert questions["receptive_field"]["laws_left_out"] == 1
     assert not any("by_brute_force" in text for text in code_of(folder).values())
-    assert "It looks at 3 more laws." in (folder / "README.md").read_text()
+    assert "Grading draws other inputs, and looks at 3 more laws." in (folder / "README.md").read_text()
 
 
 GIVEN_AWAY = {
@@ -419,6 +419,49 @@ def test_the_released_checks_end_a_call_that_never_ends(handed_out):
     assert card.status == "timed out" and not card.right
     assert "no answer within 0.1 s: is there a loop that never ends?" in repr(card)
     assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_what_calls_a_helper_that_is_not_handed_out_is_not_said_to_be_wrong(handed_out):
+    folder = handed_out(ROOT / "exercises" / "04_video_as_tensors.toml")
+    vl = opened(folder)
+
+    def early_fusion(x, w, b=None):
+        return vl.layers.conv2d(x.reshape(len(x), -1, *x.shape[3:]), w.reshape(len(w), -1, *w.shape[3:]), b)
+
+    card = vl.check(early_fusion)
+    assert (card.status, card.rows, card.right) == ("can't be checked here", [], False)
+    assert "can be checked where vidlearn is installed, and is graded like any other" in " ".join(repr(card).split())
+    assert "layers.conv2d` would give an answer away" in (folder / "README.md").read_text()
+
+    def early_fusion(x, w, b=None):
+        raise ImportError("my own")
+
+    assert vl.check(early_fusion).status == "wrong"
+
+
+def test_of_what_a_function_prints_the_first_lines_are_shown(handed_out, capsys):
+    def normal_flow(Ix, Iy, It):
+        print("here")
+        return It
+
+    check = opened(handed_out(FIRST)).check
+    check(normal_flow)
+    *shown, last = capsys.readouterr().out.splitlines()
+    assert shown == ["here"] * 10 and re.fullmatch(r"… and \d+ more printed lines", last)
+    check(normal_flow, seconds=None)  # a debugger speaks through the same stream
+    assert set(capsys.readouterr().out.splitlines()) == {"here"}
+
+
+@pytest.mark.parametrize("file", EXERCISES, ids=lambda file: file.stem)
+def test_the_cell_that_draws_says_what_it_needs_beside_numpy(file, handed_out):
+    cells = json.loads((handed_out(file) / f"{file.stem}.ipynb").read_text())["cells"]
+    needs = {
+        cell["source"].split("\n")[0].removeprefix("# this cell needs ")
+        for cell in cells
+        if cell["cell_type"] == "code" and re.search("matplotlib|from vidlearn", cell["source"])
+    }
+    expected = {"06": "vidlearn itself", "07": "matplotlib"}.get(file.stem[:2], "vidlearn itself and matplotlib")
+    assert needs == {expected}
 
 
 def test_a_question_in_torch_is_checked_with_tensors(tmp_path):

@@ -11,6 +11,7 @@ grading: that draws other inputs. ``cases.npz`` holds the numbers, ``laws_*.py``
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import numbers
 import signal
@@ -19,7 +20,7 @@ import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ import numpy as np
 __all__ = ["Card", "check"]
 
 READABLE = 64  # arrays with more elements than this are shown by shape and range
+PRINTED = 10  # lines that a function prints and are shown
 FORM = "the answer has the right shape and type"
 LAYOUT = "reads arrays in any memory layout"
 
@@ -63,20 +65,24 @@ class _Form(Exception):
     """The answer is not even of the right kind."""
 
 
-class _TimedOut(BaseException):
-    """Raised in the middle of a call whose time is up; `except Exception` does not swallow it."""
+class _Stopped(BaseException):
+    """There is nothing to say of the answers but this status and sentence; `except Exception` does not swallow it."""
+
+
+class _Withheld(ImportError):
+    """A helper that the exercise allows is not among the checks."""
 
 
 @contextmanager
 def _limit(seconds: float | None) -> Iterator[None]:
-    """End a call after that many seconds, where the system can and nobody else has an alarm set."""
+    """Stop a call after that many seconds, where the system can and nobody else has an alarm set."""
     here = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
     if seconds is None or seconds <= 0 or not here or signal.getitimer(signal.ITIMER_REAL)[0]:
         yield
         return
 
     def ring(*_: object) -> None:
-        raise _TimedOut
+        raise _Stopped("timed out", _ENDLESS.format(seconds))
 
     before = signal.signal(signal.SIGALRM, ring)
     try:
@@ -90,20 +96,37 @@ def _limit(seconds: float | None) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before if before is not None else signal.SIG_DFL)
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Show the first lines that are printed, and say how many more there were."""
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        lines = printed.getvalue().splitlines()
+        for line in lines[:PRINTED]:
+            print(line)
+        if more := len(lines[PRINTED:]):
+            print(f"… and {more} more printed line{'s' * (more > 1)}")
+
+
 def check(function: Callable[..., Any], *, seconds: float | None = 10) -> Card:
     """Look at a function: it is known by its name.
 
-    One call may take `seconds`; None is for ever, for a debugger, say. On Windows, and outside the main thread, there
-    is no limit.
+    One call may take `seconds`; None is for ever, and shows all that is printed: for a debugger, say. On Windows, and
+    outside the main thread, there is no limit.
     """
     name = getattr(function, "__name__", "")
     index, question = _store()[0], _store()[0]["questions"].get(name)
     if question is None:
         raise ValueError(f"there are no checks for {name or function!r}; there are for {', '.join(index['questions'])}")
     try:
-        return _Check(function, name, question, seconds).card()
-    except _TimedOut:
-        return Card(name, "timed out", [], notes=_ENDLESS.format(seconds))
+        with _quietly() if seconds else nullcontext():
+            return _Check(function, name, question, seconds).card()
+    except _Stopped as stop:
+        status, sentence = stop.args
+        return Card(name, status, [], notes=sentence)
 
 
 _ENDLESS = (
@@ -228,6 +251,8 @@ class _Check:
                 )
         except NotImplementedError:
             raise
+        except _Withheld as error:
+            raise _Stopped("can't be checked here", str(error)) from None
         except Exception as error:
             first = (str(error).strip().splitlines() or [""])[0][:200]
             raise _Form(f"raises {type(error).__name__}" + (f": {first}" if first else "")) from None
@@ -384,4 +409,7 @@ def _own(name: str, *args: Any, **kwargs: Any) -> Any:
 
 
 def _withheld(name: str, *_: Any, **__: Any) -> Any:
-    raise ImportError(f"{name} would give an answer of this exercise away, and is not here; it needs vidlearn")
+    raise _Withheld(
+        f"{name} would give an answer of this exercise away, and is not here: a function that calls it can be checked "
+        "where vidlearn is installed, and is graded like any other"
+    )

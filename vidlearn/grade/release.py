@@ -60,7 +60,7 @@ breaks, and the smallest stored input on which your function goes wrong. You nee
 
 Outside a notebook: `from checks import check`, then `print(check(your_function))`.
 
-These checks are {cases} stored inputs with their answers and {laws} laws. Grading draws other inputs.{left}{helpers}
+These checks are {cases} stored inputs with their answers and {laws} laws. Grading draws other inputs{left}.{helpers}
 """
 
 
@@ -149,9 +149,9 @@ def student_files(assignment: Assignment, notebook: Path) -> tuple[dict[str, byt
     files["README.md"] = _README.format(
         title=assignment.title, notebook=notebook.name, laws=kept,
         cases=sum(len(cases) for question in questions.values() for cases in question["families"].values()),
-        left=f" It looks at {left} more law{'s' * (left > 1)}." if left else "",
+        left=f", and looks at {left} more law{'s' * (left > 1)}" if left else "",
         helpers=(f"\nWhere the text allows you {' and '.join(own)}, your own is used." if own else "")
-        + (f"\n{' and '.join(f'`{name}`' for name in withheld)} would give an answer away, and is not here." if withheld else ""),
+        + (f"\n{' and '.join(f'`{name}`' for name in withheld)} would give an answer away, and is not here: what calls it can be checked where vidlearn is installed." if withheld else ""),
     ).encode()  # fmt: skip
     if withheld:
         notes.append(f"the helper {' and '.join(withheld)} is not handed out: its source is an answer of this exercise")
@@ -170,6 +170,7 @@ def _exercise(assignment: Assignment, path: Path) -> tuple[str, list[str]]:
         for question in assignment.questions:
             _wrap_all(notebook["cells"], question.operation.short)
         works = False
+        lacking = _lacking(assignment)
         for cell in notebook["cells"]:
             code = cell["cell_type"] == "code"
             cell["source"] = without_answers(cell["source"], cell["cell_type"])
@@ -179,8 +180,8 @@ def _exercise(assignment: Assignment, path: Path) -> tuple[str, list[str]]:
                 cell["outputs"], cell["execution_count"] = [], None
                 cell["source"], done = _IMPORT.subn(_EITHER, cell["source"])
                 works = works or bool(done)
-                if not done and re.search(r"^(from|import) vidlearn\b", cell["source"], re.M):
-                    cell["source"] = f"# this cell needs vidlearn itself\n{cell['source']}"
+                if not done and (needs := _needs(cell["source"], lacking)):
+                    cell["source"] = f"# this cell needs {' and '.join(needs)}\n{cell['source']}"
         _check_empty(notebook["cells"], [question.operation.short for question in assignment.questions])
     except ValueError as error:
         raise ValueError(f"notebook: {path}: {error}") from None
@@ -188,6 +189,14 @@ def _exercise(assignment: Assignment, path: Path) -> tuple[str, list[str]]:
     notebook["metadata"] = {"language_info": {"name": "python"}, **({"kernelspec": kernel} if kernel else {})}
     note = "the notebook has no line `import vidlearn as vl`; tell students to write `from checks import check`"
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", [] if works else [note]
+
+
+def _needs(code: str, lacking: list[str]) -> list[str]:
+    """What a cell takes that a student with NumPy alone doesn't have."""
+    calls = any(re.search(rf"(?<!def )\b{name}\(", code) for name in lacking)
+    itself = calls or re.search(r"^(from|import) vidlearn\b", code, re.M)
+    pictures = re.search(r"^(from|import) matplotlib\b", code, re.M)
+    return ["vidlearn itself"] * bool(itself) + ["matplotlib"] * bool(pictures)
 
 
 _IMPORT = re.compile(r"^import vidlearn as (\w+)[ \t]*(#.*)?$", re.M)
@@ -507,6 +516,16 @@ def _helpers(assignment: Assignment) -> dict[str, _Helpers]:
     for concept, operations in handed.items():
         found[concept].source = source_of(operations, "")
     return found
+
+
+def _lacking(assignment: Assignment) -> list[str]:
+    """The questions that may be answered with a helper which is not handed out."""
+    withheld = {name for entry in _helpers(assignment).values() for name in entry.withheld}
+    return [
+        question.operation.short
+        for question in assignment.questions
+        if withheld & {helper.short for helper in question.helpers}
+    ]
 
 
 def _tells(helper: Operation, assignment: Assignment) -> bool:
