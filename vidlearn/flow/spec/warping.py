@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from vidlearn.flow import dense_reference, reference
 from vidlearn.flow.spec.drawing import drawn, quarters, sizes
 from vidlearn.layers.spec.drawing import unsaid
-from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance, largest
+from vidlearn.spec import Cost, Law, Mistake, Spec, Tolerance, array_of, largest
 
 # ------------------------------------------------------------------ drawing images, flows and pairs of frames
 
@@ -34,19 +34,17 @@ def images(size: st.SearchStrategy[tuple[int, int]], colors: tuple[int, ...] = (
     return size.flatmap(lambda s: st.fixed_dictionaries({"image": drawn((*s, *colors)), **more}))
 
 
-def landing_inside(least: int = 1) -> st.SearchStrategy[dict[str, Any]]:
+def landing_inside() -> st.SearchStrategy[dict[str, Any]]:
     """A grey image and a flow that never leaves it."""
 
-    def of_size(size: tuple[int, int]) -> st.SearchStrategy[dict[str, Any]]:
-        y, x = np.mgrid[: size[0], : size[1]]
+    def of_size(size: tuple[int, int], share: np.ndarray, image: np.ndarray) -> dict[str, Any]:
+        height, width = size
+        own = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)
+        steps = 4 * (np.array([width, height]) - 1)  # quarters of a pixel from border to border
+        to = (4 * own + np.floor(np.abs(share[:height, :width]) / 2 * steps)) % (steps + 1) / 4
+        return {"image": image[:height, :width].copy(), "flow": to - own}
 
-        def arguments(share: np.ndarray, image: np.ndarray) -> dict[str, Any]:
-            to = np.floor(share * 4 * (np.array(size[::-1]) - 1)) / 4
-            return {"image": image, "flow": to - np.stack([x, y], -1)}
-
-        return st.builds(arguments, drawn((*size, 2), st.integers(0, 8).map(lambda k: k / 8)), drawn(size))
-
-    return sizes(5, least).flatmap(of_size)
+    return st.builds(of_size, sizes(5), array_of(5, 5, 2), array_of(5, 5))
 
 
 def single_line(most: int = 5) -> st.SearchStrategy[tuple[int, int]]:
