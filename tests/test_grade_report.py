@@ -123,6 +123,26 @@ def test_markdown_shows_a_students_text_and_does_nothing_else_with_it(text):
     assert all(c.isprintable() or c == "\n" for c in made)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Not graded: two files (a.py, b.py) could be it.", "Not graded: two files (a.py, b.py) could be it."),
+        ("I_x u + I_y v + I_t = 0", "I_x u + I_y v + I_t = 0"),
+        ("1. write *this* to @all", "1. write *this* to @all"),
+        ("3.5 of 4", "3.5 of 4"),
+        ("- a [b] ~c~ _d_ `e` \\\\ |f|", "- a [b] ~c~ _d_ `e` \\\\ |f|"),
+    ],
+)
+def test_a_sentence_is_text_in_markdown_and_reads_as_it_was_written(said, shown):
+    markdown_it = pytest.importorskip("markdown_it", reason="not run, because markdown-it-py is not installed")
+    told = question("flow.normal_flow", "wrong", 0, 10, ("hint", said))
+    parts = markdown_it.MarkdownIt("commonmark").parse(report.markdown(result("ada", "wrong", 0, told), "T"))
+    line = next(part.children for part in parts if part.content.startswith("**hint**"))
+    assert "".join(part.content for part in line) == f"hint: {report._sentence(shown)}"
+    code = [part.content for part in line if part.type == "code_inline"]
+    assert all(part in ("a.py", "b.py", "@all") for part in code), "only what would act is code"
+
+
 @pytest.mark.parametrize("text", EVIL)
 def test_pages_hold_a_students_text_as_text(text, assignment):
     for made in (report.page(hostile(text), "T"), report.class_page([hostile(text), right("b")], assignment)):
@@ -215,8 +235,42 @@ def test_the_class_page_names_the_commonest_mistakes_and_who_made_them(assignmen
     page = report.class_page(class_, assignment)
     text = text_of(page)
     assert re.search(r"sign of I_t · flow.normal_flow · 2 answers .* c , d .*forgot the norm .* 1 answer .* e ", text)
-    assert "1 answer that is not correct looks like none of the mistakes that have a name: <f>" in text
+    assert (
+        "1 answer to flow.normal_flow that is not correct looks like none of the mistakes that have a name: <f>" in text
+    )
     assert '<a href="reports/c.html">c</a>' in page and '<a href="reports/f.html">&lt;f&gt;</a>' in page
+
+
+def idle(student, status="not attempted"):
+    return result(
+        student, status, 0, question("flow.normal_flow", status, 0, 10, ("note", "there is no such function"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("class_", "asked"),
+    [
+        ([idle("a"), idle("b", "unreadable"), idle("c", "not run")], True),
+        ([idle("a"), right("b")], False),
+        ([idle("a", "unreadable")], False),
+        ([idle("a"), idle("b", "crashed")], False),
+    ],
+)
+def test_where_nobody_tried_any_question_the_class_page_asks_for_the_right_assignment(assignment, class_, asked):
+    assert ("is it the right assignment?" in text_of(report.class_page(class_, assignment))) == asked
+
+
+def test_the_class_page_says_who_was_late(assignment):
+    late = {**right("a"), "notes": ["handed in late, says Canvas", "<b>2 attempts"]}
+    page = report.class_page([late, right("b")], assignment)
+    assert "a correct 15 10 5 handed in late, says Canvas; <b>2 attempts b correct 15 10 5" in text_of(page)
+    assert "<th>note" in page and "<th>note" not in report.class_page([right("b")], assignment)
+
+
+def test_the_layers_of_the_isolation_are_the_teachers_matter(assignment):
+    assert "seccomp" in report.class_page([right("a")], assignment)
+    for made in (report.page(right("a"), "T"), report.markdown(right("a"), "T")):
+        assert "seccomp" not in made and "Isolation" not in made and "a process of its own" in made
 
 
 def test_a_mark_at_the_edge_of_a_bar_and_full_marks_are_counted_once(assignment):

@@ -19,7 +19,7 @@ from typing import Any
 from vidlearn.grade.assignment import Assignment
 from vidlearn.grade.intake import printable
 
-__all__ = ["class_page", "file_names", "markdown", "page", "summary", "write_text"]
+__all__ = ["class_page", "file_names", "markdown", "page", "stories", "summary", "unanswered", "write_text"]
 
 # no script, no picture, nothing from elsewhere, whatever the text below holds
 _HEAD = """<meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -35,7 +35,7 @@ table { border-collapse: collapse; width: 100%; } tr { break-inside: avoid; }
 td, th { padding: .15rem .8rem .15rem 0; vertical-align: top; text-align: left; overflow-wrap: break-word; }
 th { font-weight: 600; font-size: .85rem; opacity: .75; } .number { text-align: right; white-space: nowrap; }
 .report { table-layout: fixed; } .report td:first-child { opacity: .75; width: 6.5rem; } .report .number { width: 3.5rem; padding-right: 0; }
-.wide table { font-size: .9rem; } .wide code { white-space: nowrap; } .scroll { overflow-x: auto; }
+.wide table { font-size: .9rem; } .wide .tight { width: auto; } .tight .bar { width: 14rem; } .wide code { white-space: nowrap; } .scroll { overflow-x: auto; }
 h3 { font-size: 1rem; font-weight: 600; margin: 1rem 0 0; } h3 + p { margin-top: .2rem; } .who { font-size: .9rem; }
 .bar { width: 20%; min-width: 5rem; padding-right: 0; }
 .bar span { display: inline-block; height: .8em; background: #5b8def; border-radius: 2px; print-color-adjust: exact; }
@@ -59,6 +59,9 @@ _LEADS = {
     "unreadable": "The file could not be read",
     "not run": "Not graded. This is not a zero: a person has to look at it",
 }
+
+#: true at every level; which layers held is for the teacher
+_APART = "Each submission runs in a process of its own, which holds neither the expected answers nor anybody's marks."
 
 _TITLES = {
     "smallest": "The smallest input found on which it goes wrong",
@@ -103,15 +106,15 @@ def page(result: dict[str, Any], title: str) -> str:
             else:
                 rows.append(_row(kind, _text(_sentence(text) if kind in ("note", "hint") else text), points))
         parts.append(f"<table class=report>{''.join(rows)}</table>" if rows else "")
-    parts.append(f"<footer>{_text(_isolation(result))}</footer>" if result.get("isolation") else "")
+    parts.append(f"<footer>{_APART}</footer>" if result.get("isolation") else "")
     return _document(title, "".join(parts))
 
 
 def markdown(result: dict[str, Any], title: str) -> str:
     r"""One student's report as Markdown, for a comment on GitHub or in a course system.
 
-    It can be read as it stands, too. What could be taken for markup (links, mentions, HTML, tables, backticks) is put
-    into code, which shows it as it was written.
+    It can be read as it stands, too. Sentences are text: what could be taken for markup in them is escaped, and a word that
+    would act all the same (a link, a mention, a tag) is shown as code.
 
     Examples
     --------
@@ -133,10 +136,8 @@ def markdown(result: dict[str, Any], title: str) -> str:
     - **try it**: run `vl.check(warp)` below your function: it shows an input on which it fails.
     <BLANKLINE>
     """
-    told = [result["student"], result["submission"]]
-    lines = [
-        f"# {_inline(title)}", "", " · ".join([f"**{_mark(result)}**", _standing(result), *map(_inline, told)]), ""
-    ]  # fmt: skip
+    told = [f"**{_mark(result)}**", _standing(result), _inline(result["student"]), _code(result["submission"])]
+    lines = [f"# {_inline(title)}", "", " · ".join(filter(None, told)), ""]
     for note in result.get("notes", []):
         lines += [_inline(_sentence(note)), ""]
     for heading, mark, blocks in _sections(result):
@@ -157,7 +158,7 @@ def markdown(result: dict[str, Any], title: str) -> str:
                 )
         lines.append("")
     if result.get("isolation"):
-        lines += [_inline(_isolation(result)), ""]
+        lines += [_APART, ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
@@ -166,21 +167,22 @@ _Block = tuple[str, str, str]  # kind, text, points
 
 def _sections(result: dict[str, Any]) -> list[tuple[str, tuple[str, str], list[_Block]]]:
     """What there is to say of each question: its name, mark and status, and the blocks in the order of reading."""
-    questions = result["questions"]
-    stories, shaky = [], False
-    for question in questions:
-        stories.append(_blocks(question, shaky))
-        shaky = shaky or question["status"] in ("partly", "wrong", "crashed", "timed out")
-    if (
-        len(questions) > 1
-        and result["status"] in ("unreadable", "not run")
-        and stories.count(stories[0]) == len(stories)
-    ):
-        return [("", ("", ""), stories[0])]  # the same for all: once is enough
+    questions, told = result["questions"], stories(result)
+    if len(questions) > 1 and result["status"] in ("unreadable", "not run") and told.count(told[0]) == len(told):
+        return [("", ("", ""), told[0])]  # the same for all: once is enough
     return [
         (_plain(question["operation"]), (_mark(question), question["status"]), story)
-        for question, story in zip(questions, stories, strict=True)
+        for question, story in zip(questions, told, strict=True)
     ]
+
+
+def stories(result: dict[str, Any]) -> list[list[_Block]]:
+    """What there is to say of each question: kind, text and points of each block, in the order of reading."""
+    told, shaky = [], False
+    for question in result["questions"]:
+        told.append(_blocks(question, shaky))
+        shaky = shaky or question["status"] in ("partly", "wrong", "crashed", "timed out")
+    return told
 
 
 def _blocks(question: dict[str, Any], shaky: bool) -> list[_Block]:
@@ -265,6 +267,18 @@ def summary(results: list[dict[str, Any]]) -> str:
     return " · ".join(parts)
 
 
+def unanswered(results: Sequence[dict[str, Any]]) -> bool:
+    """Whether nobody has tried any question, which the wrong assignment looks like.
+
+    Examples
+    --------
+    >>> unanswered([{"questions": [{"status": "not attempted"}]}, {"questions": [{"status": "unreadable"}]}])
+    True
+    """
+    statuses = {question["status"] for result in results for question in result["questions"]}
+    return "not attempted" in statuses and statuses <= {"not attempted", "unreadable", "not run"}
+
+
 def class_page(results: Sequence[dict[str, Any]], assignment: Assignment) -> str:
     """The class on one page for the teacher: marks, what is hard, which mistakes are common, and who isn't graded.
 
@@ -287,6 +301,10 @@ def class_page(results: Sequence[dict[str, Any]], assignment: Assignment) -> str
         for name, result in zip(names, results, strict=True)
     ]
     parts = [f"<h1>{_text(assignment.title)}</h1>", f"<p>{_text(summary(results))}</p>"]
+    if unanswered(results):
+        parts.append(
+            f"<p><strong>Nobody defines what {_text(assignment.id)} asks for: is it the right assignment?</strong></p>"
+        )
     parts += [_not_graded(results, links), _marks(results), _statuses(results), _questions(results, assignment)]
     parts += [_hardest(results, assignment), _mistakes(results, assignment, links), _everyone(results, links)]
     parts.append(_layers(results))
@@ -347,7 +365,7 @@ def _histogram(bins: list[int], full: float) -> str:
 def _statuses(results: list[dict[str, Any]]) -> str:
     counts = Counter(result["status"] for result in results)
     rows = [[_text(status), str(count), _bar(count / len(results))] for status, count in counts.most_common()]
-    return "<h2>Status</h2>" + _table(["", "submissions", ""], rows)
+    return "<h2>Status</h2>" + _table(["", "submissions", ""], rows, "tight")
 
 
 def _questions(results: list[dict[str, Any]], assignment: Assignment) -> str:
@@ -402,7 +420,7 @@ def _hardest(results: list[dict[str, Any]], assignment: Assignment) -> str:
 def _mistakes(results: list[dict[str, Any]], assignment: Assignment, links: list[str]) -> str:
     who: dict[tuple[str, str], list[str]] = defaultdict(list)
     hints: dict[tuple[str, str], str] = {}
-    nameless: list[str] = []
+    nameless: dict[str, list[str]] = defaultdict(list)
     for result, link in zip(results, links, strict=True):
         for question in result["questions"]:
             looks = [finding["text"] for finding in question["findings"] if finding["kind"] == "looks like"]
@@ -411,7 +429,7 @@ def _mistakes(results: list[dict[str, Any]], assignment: Assignment, links: list
                 said = [finding["text"] for finding in question["findings"] if finding["kind"] == "hint"]
                 hints.setdefault((question["operation"], name), said[0] if said else "")
             if question["status"] in ("partly", "wrong") and question["findings"] and not looks:
-                nameless.append(link)
+                nameless[question["operation"]].append(link)
     if not who and not nameless:
         return ""
     parts = ["<h2>Commonest mistakes</h2>"]
@@ -421,10 +439,13 @@ def _mistakes(results: list[dict[str, Any]], assignment: Assignment, links: list
         hint = hints[operation, name]
         parts.append(f"<p>The hint they got: {_text(hint)}</p>" if hint else "")
         parts.append(_who(students))
-    if nameless:
-        many = len(nameless)
-        answers = "1 answer that is not correct looks" if many == 1 else f"{many} answers that are not correct look"
-        parts.append(f"<p>{answers} like none of the mistakes that have a name:</p>{_who(nameless)}")
+    for operation, students in sorted(nameless.items(), key=lambda item: -len(item[1])):
+        many = len(students)
+        answers, look = ("1 answer", "looks") if many == 1 else (f"{many} answers", "look")
+        parts.append(
+            f"<p>{answers} to <code>{_text(operation)}</code> that {'is' if many == 1 else 'are'} not correct {look} like "
+            f"none of the mistakes that have a name:</p>{_who(students)}"
+        )
     return "".join(parts)
 
 
@@ -438,8 +459,12 @@ def _everyone(results: list[dict[str, Any]], links: list[str]) -> str:
     rows = []
     for result, link in zip(results, links, strict=True):
         scores = {question["operation"]: _score(question) for question in result["questions"]}
-        rows.append([link, _text(result["status"]), _score(result), *(scores.get(name, "") for name in operations)])
+        marks = [_score(result), *(scores.get(name, "") for name in operations)]
+        rows.append([link, _text(result["status"]), *marks, _text("; ".join(result.get("notes", [])))])
     head = ["student", "status", "mark", *(f"<code>{_text(name.rpartition('.')[2])}</code>" for name in operations)]
+    head.append("note")
+    if not any(row[-1] for row in rows):
+        head, rows = head[:-1], [row[:-1] for row in rows]
     return "<h2>Everyone</h2>" + _table(head, rows)
 
 
@@ -515,7 +540,7 @@ def _row(kind: str, content: str, points: str = "") -> str:
     return f"<tr><td>{_text(kind)}</td><td>{content}</td><td class=number>{points}</td></tr>"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def _table(head: list[str], rows: list[list[str]], shape: str = "") -> str:
     """A table of HTML cells; columns of numbers stand to the right."""
     numbers = [
         bool(rows) and all(re.fullmatch(r"[\d.,%]*( of \d+)?|–", row[i]) for row in rows) for i in range(len(head))
@@ -525,7 +550,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     for row in rows:
         cells = zip(row, look, strict=True)
         lines.append("".join(cell if cell.startswith("<td") else f"<td{kind}>{cell}</td>" for cell, kind in cells))
-    return f"<div class=scroll><table><tr>{'</tr><tr>'.join(lines)}</tr></table></div>"
+    return f"<div class=scroll><table{shape and f' class={shape}'}><tr>{'</tr><tr>'.join(lines)}</tr></table></div>"
 
 
 def _bar(share: float) -> str:
@@ -562,19 +587,40 @@ def _text(value: Any) -> str:
     return html.escape(_plain(value))
 
 
-#: words in which no renderer of Markdown finds anything to do
-_PROSE = re.compile(r"(?!\d+[.)])[^\W_](?:[\w ,;:'’“”()=/%?·…–≥≤²λ∇∂-]|[.!](?!\w)|(?<=\d)\.(?=\d))*")
-_ACTS = re.compile(r"://|www\.|\b_|_\b|\b[0-9a-fA-F]{7,}\b|\b[Gg][Hh]-\d")
+#: what acts in some renderer even where it is escaped: addresses, mentions, numbers of issues, tags, formulas
+_ACTS = re.compile(r"://|www\.|[@<$]|#\d|&[#\w]|\bGH-\d|[0-9a-f]{7}|[^\W\d]\.\w|\w\.[^\W\d]|(?<!\w)\.\w", re.IGNORECASE)
+_MARKUP = re.compile(r"[\\`*\[\]~]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def _inline(text: Any) -> str:
-    """Text in a line of Markdown: as it is if it is plain prose, otherwise as code."""
+    r"""Text in a line of Markdown that shows it as it was written.
+
+    Examples
+    --------
+    >>> print(_inline("* write to @all, or I_t *= 2 in hw.py."))
+    \* write to `@all`, or I_t \*= 2 in `hw.py`.
+    """
+    shown = " ".join(map(_word, _plain(text).split()))
+    # at the beginning these make a heading, a quote, a rule or a list
+    return re.sub(r"^(?=[#>=]|[-+](?:[-+ ]|$))|^(\d+)(?=[.)](?: |$))", r"\1\\", shown)
+
+
+def _word(word: str) -> str:
+    if not _ACTS.search(word):
+        return _MARKUP.sub(r"\\\g<0>", word)
+    inner = word.lstrip("(\"'")
+    code = inner.rstrip(".,;:!?\"'") or inner
+    while code.endswith(")") and code.count(")") > code.count("("):
+        code = code[:-1].rstrip("\"'")
+    return word[: len(word) - len(inner)] + _code(code) + inner[len(code) :]
+
+
+def _code(text: Any) -> str:
+    """Text as code in a line of Markdown."""
     text = " ".join(_plain(text).split())
-    if not text or (_PROSE.fullmatch(text) and not _ACTS.search(text)):
-        return text
     ticks = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     space = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{ticks}{space}{text}{space}{ticks}"
+    return f"{ticks}{space}{text}{space}{ticks}" if text else ""
 
 
 def _fenced(text: str, language: str) -> list[str]:
