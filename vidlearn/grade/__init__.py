@@ -151,11 +151,13 @@ def grade(
         changed = keeper.changed(plan)
         kept = len(found) - len(todo)
         if staying is not None:
-            lines.say(f"{len(staying)} of the last run keep their marks beside these")
+            lines.say(f"{len(staying)} {'student keeps the mark' if len(staying) == 1 else 'students keep their marks'} from the last run")
             for name in sorted(keeper.replaced & {paper.student for _, paper in todo}):
                 lines.say(f"{name}: the newer hand-in takes the place of the one before")
         if again:
             lines.say("all are graded anew")
+            if keeper.gone:
+                lines.say(f"left out, because they are not among these: {', '.join(map(printable, keeper.gone))}")
         elif changed:
             lines.say(f"all are graded anew: since the last run here this changed: {', '.join(changed)}")
         elif kept:
@@ -264,7 +266,7 @@ def main(args: argparse.Namespace) -> int:
     print(f"{report.summary(results)} · {Path(args.out) / 'results.json'}")
     missing = sum(result["score"] is None for result in results)
     why = f"; it also says why {missing} {'has' if missing == 1 else 'have'} no mark" if missing else ""
-    if results and all(result["status"] == "not attempted" for result in results):
+    if report.unanswered(results):
         print(f"note: nobody defines what {args.assignment} asks for: is it the right assignment?")
     print(f"next: look at {Path(args.out) / 'class.html'}{why}")
     return int(missing > 0)
