@@ -501,11 +501,16 @@ def _entry(
 
 def _findings(verdict: Verdict, shares: dict[str, float], question: Question) -> list[dict[str, Any]]:
     """What held and what broke, in words; never the hidden input on which it did."""
+    # rounded so that the rows add up to the whole, as far as they go
+    points, upto = {}, 0.0
+    for name, share in shares.items():
+        points[name] = round(round(upto + share, 2) - round(upto, 2), 2)
+        upto += share
     findings = []
     for row in verdict.rows:
         finding: dict[str, Any] = {"kind": "holds" if row.held else "breaks", "text": row.name, "row": row.kind}
         if row.name in shares:
-            findings.append({**finding, "points": round(shares[row.name], 2)})
+            findings.append({**finding, "points": points[row.name]})
         elif not row.held:
             findings.append(finding)
     return findings + [_note(text) for text in verdict.notes]
