@@ -151,7 +151,7 @@ def grade(
         changed = keeper.changed(plan)
         kept = len(found) - len(todo)
         if staying is not None:
-            lines.say(f"{len(staying)} {'student keeps the mark' if len(staying) == 1 else 'students keep their marks'} from the last run")
+            lines.say(f"marks kept from the last run: {len(staying)}")
             for name in sorted(keeper.replaced & {paper.student for _, paper in todo}):
                 lines.say(f"{name}: the newer hand-in takes the place of the one before")
         if again:
