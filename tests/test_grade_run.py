@@ -400,7 +400,7 @@ def test_a_late_file_is_added_to_a_class_and_the_folder_is_that_of_the_whole_cla
     secret = facts(out)["seed"]
     late.write_text(PARTLY + "# late")
     results, said = run(late, out, add=True)
-    assert graded == ["ada", "ben", "cleo", "bob"] and "3 of the last run keep their marks beside these" in said
+    assert graded == ["ada", "ben", "cleo", "bob"] and "marks kept from the last run: 3" in said
     assert [r["student"] for r in results] == ["ada", "ben", "bob", "cleo"] and facts(out)["seed"] == secret
     added = everything(out)
     (students / late.name).write_bytes(late.read_bytes())
