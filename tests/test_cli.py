@@ -77,8 +77,11 @@ def test_the_line_that_replays_a_verdict_replays_it(tmp_path, capsys):
 def test_check_gives_further_hints_and_json_when_asked(tmp_path, capsys):
     path = tmp_path / "mine.py"
     path.write_text(WRONG)
+    main(["check", str(path)])
+    assert "for the next hint, add --hints 2" in capsys.readouterr().out
     main(["check", str(path), "--hints", "2"])
-    assert "hint 2/2" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "hint 2/2" in told and "next hint" not in told
     main(["check", str(path), "--json"])
     assert json.loads(capsys.readouterr().out)[0]["mistake"]["name"] == "sign of I_t"
 
@@ -88,7 +91,9 @@ def test_check_gives_further_hints_and_json_when_asked(tmp_path, capsys):
     [
         ("absent.py", None, "absent.py"),
         ("mine.txt", "x", "expected a .py or .ipynb file"),
-        ("broken.ipynb", "{", "not a notebook"),
+        ("cut.ipynb", '{"cells": [{"cell_type": "co', "the file ends in the middle: was it cut off?"),
+        ("page.ipynb", "<html>", "not a notebook"),
+        ("empty.ipynb", "", "not a notebook"),
         ("broken.py", "def normal_flow(:", "SyntaxError"),
         ("other.py", "def cooking(): pass", "no function named as an operation"),
     ],
@@ -173,18 +178,42 @@ def test_the_package_runs_as_a_module():
     assert done.stdout.strip() == f"vidlearn {vl.__version__}"
 
 
-def test_check_says_which_cell_cannot_be_read(tmp_path, capsys):
-    cells = [
+def test_a_function_that_cannot_be_read_has_its_verdict_beside_the_others(notebook, capsys):
+    path = notebook(
         "def linearized_residual(Ix, Iy, It, flow):\n    return Ix * flow[..., 0] + Iy * flow[..., 1] + It",
-        "def warp(image, flow:\n    return image",
-    ]
-    notebook = {"cells": [{"cell_type": "code", "source": text} for text in cells], "nbformat": 4, "metadata": {}}
-    path = tmp_path / "two.ipynb"
-    path.write_text(json.dumps(notebook), encoding="utf-8")
+        "x = 1\n\ndef warp(image, flow):\n    return image[",
+        "y = = 2",
+    )
     assert main(["check", str(path)]) == 1
     told = capsys.readouterr()
     assert "linearized_residual" in told.out
-    assert "SyntaxError" in told.err and "cell 2" in told.err
+    assert "crashed   flow.warp" in told.out
+    assert "the cell with warp can't be read: cell 2, line 4: SyntaxError" in told.out
+    assert "              return image[\n" in told.out
+    assert "cell 3, line 1: SyntaxError" in told.err and "cell 2" not in told.err
+    assert told.err.count("cells are counted from the top, those with code only") == 1
+    main(["check", str(path), "--only", "linearized_residual"])
+    assert capsys.readouterr().err == ""  # nothing of other cells, nor how cells are counted
+
+
+def test_a_name_that_is_no_function_costs_no_other_its_verdict(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text("warp = 3\n" + RIGHT)
+    assert main(["check", str(path)]) == 1
+    told = capsys.readouterr().out
+    assert "right   flow.normal_flow" in told and "crashed   flow.warp" in told
+    assert "warp is not a function here" in told
+
+
+def test_what_cells_print_is_cut_and_stays_out_of_json(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text("for i in range(12): print('row', i)\n" + RIGHT)
+    main(["check", str(path)])
+    told = capsys.readouterr().out
+    assert "row 9\n… and 2 more printed lines\nright" in told
+    main(["check", str(path), "--json"])
+    told = capsys.readouterr()
+    assert json.loads(told.out)[0]["status"] == "right" and "row 0" in told.err
 
 
 ENDLESS = """

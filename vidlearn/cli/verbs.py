@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import itertools
 import json
+import linecache
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import vidlearn as vl
+
+if TYPE_CHECKING:
+    from vidlearn.judge import Verdict
+    from vidlearn.operation import Operation
+    from vidlearn.sandbox.submission import Submission
 
 __all__ = [
     "bench",
@@ -66,32 +74,56 @@ def check(args: argparse.Namespace) -> int:
     except Unreadable as error:
         raise ValueError(f"file: {path.name}: {error}") from None
     only = vl.operation(args.only).short if args.only else None
-    asked = [op for op in vl.operations().values() if submission.position(op.short) >= 0 and only in (None, op.short)]
+    # also what is defined where nothing can be read
+    asked = [op for op in vl.operations().values() if only in (None, op.short) and _is_there(submission, op.short)]
     if not asked:
         wanted = f"no function called {only}" if only else "no function named as an operation is"
         trouble = f"; {submission.errors[0]}" if submission.errors else "; see vidlearn list"
         raise ValueError(f"file: {path.name} defines {wanted}{trouble}")
     verdicts = []
     for op in asked:
-        before = len(submission.errors)
-        with _quiet_checks():
-            try:
-                function = submission.load(op.short)
-            except LookupError as error:
-                raise ValueError(f"file: {path.name}: {error}") from None
-        endless = [f"while the cells ran: {line}" for line in submission.errors[before:] if ": TimedOut: " in line]
-        verdict = vl.check(function, op.name, seed=args.seed, seconds=seconds)
+        with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+            verdict = _judged(submission, op, args)
         replay = f"vidlearn check {args.file} --only {op.short} --seed {args.seed}"
         replay += f" --seconds {args.seconds:g}" if args.seconds != 10 else ""
-        verdicts.append(replace(verdict, replay=replay, notes=verdict.notes + endless))
+        verdicts.append(replace(verdict, replay=replay))
         if not args.json:
-            print(verdicts[-1].text(hints=args.hints), flush=True)
-    broken = [] if only else [message for _, message in submission.broken]
+            more = verdict.mistake and args.hints < len(verdict.mistake.hints)
+            notes = [f"for the next hint, add --hints {args.hints + 1}"] if more else []
+            print(replace(verdicts[-1], notes=verdict.notes + notes).text(hints=args.hints), flush=True)
+    said = "\n".join(line for verdict in verdicts for line in (verdict.stopped, *verdict.notes))
+    broken = [] if only else [message for _, message in submission.broken if message not in said]
     for trouble in broken:  # where an answer may be that nobody could judge
         print(f"vidlearn check: {trouble}", file=sys.stderr)
+    if path.suffix == ".ipynb" and re.search(r"\bcell \d+, line", "\n".join([said, *broken])):
+        print("vidlearn check: cells are counted from the top, those with code only", file=sys.stderr)
     if args.json:
         print(json.dumps([verdict.to_dict() for verdict in verdicts], indent=2, ensure_ascii=False))
     return int(bool(broken) or not all(verdict.right for verdict in verdicts))
+
+
+def _is_there(submission: Submission, name: str) -> bool:
+    """Whether a submission defines a function, be it in a cell that can't be read."""
+    return submission.position(name) >= 0 or not submission.untouched(name)
+
+
+def _judged(submission: Submission, op: Operation, args: argparse.Namespace) -> Verdict:
+    """The verdict on one function of a submission; where it can't be had, why."""
+    from vidlearn.judge import Verdict
+    from vidlearn.judge.printed import quietly
+
+    before = len(submission.errors)
+    try:
+        with _quiet_checks(), quietly():
+            function = submission.load(op.short)
+    except LookupError as error:
+        why = str(error.args[0])
+        at = re.search(r"(cell \d+|the file), line (\d+)", why)
+        line = linecache.getline(f"<{at[1]}>", int(at[2])).strip() if at else ""
+        return Verdict(op.name, seed=args.seed, status="crashed", stopped=f"{why}\n{line}" if line else why)
+    verdict = vl.check(function, op.name, seed=args.seed, seconds=args.seconds or None)
+    endless = [f"while the cells ran: {line}" for line in submission.errors[before:] if ": TimedOut: " in line]
+    return replace(verdict, notes=verdict.notes + endless)
 
 
 class _quiet_checks:
