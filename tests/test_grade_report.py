@@ -191,6 +191,14 @@ def test_a_student_reads_what_is_right_before_what_breaks_and_what_to_do_after()
     assert found == ["holds", "breaks", "note", "smallest", "looks like", "hint", "try it", "traceback", "printed"]
 
 
+@pytest.mark.parametrize("note", ["it calls your warp, which is not right either: begin there", "another"])
+def test_to_mend_another_answer_first_is_said_where_this_one_calls_it(note):
+    wrong = [question(name, "wrong", 0, 5, ("breaks", "B", 0), ("note", note)) for name in ("flow.warp", "flow.dense")]
+    assert report.markdown(result("a", "wrong", 0, *wrong), "T").count(
+        "mend what it calls first"
+    ) == 2 * note.startswith("it")
+
+
 def test_a_file_that_could_not_be_read_is_told_once():
     broken = [question(name, "unreadable", 0, 5, ("note", "it was cut off")) for name in ("flow.warp", "flow.dense")]
     for made in (report.page(result("a", "unreadable", 0, *broken), "T"),

@@ -74,7 +74,7 @@ _TRIES = {
     "crashed": "restart the kernel and run all cells from the top: they have to reach the end.",
     "timed out": "look for a loop that never ends. A loop over pixels is slow, too: NumPy computes whole arrays at once.",
     "out of memory": "print the shapes of the arrays on the way, for a small input: one of them grows too fast.",
-    "unreadable": "open the file in Jupyter, run all cells, save it, and hand it in again.",
+    "unreadable": "open the very file that you handed in. Where Jupyter can't read it either, hand in the whole file again.",
 }
 
 
@@ -178,18 +178,11 @@ def _sections(result: dict[str, Any]) -> list[tuple[str, tuple[str, str], list[_
 
 def stories(result: dict[str, Any]) -> list[list[_Block]]:
     """What there is to say of each question: kind, text and points of each block, in the order of reading."""
-    told, shaky = [], False
-    for question in result["questions"]:
-        told.append(_blocks(question, shaky))
-        shaky = shaky or question["status"] in ("partly", "wrong", "crashed", "timed out")
-    return told
+    return [_blocks(question) for question in result["questions"]]
 
 
-def _blocks(question: dict[str, Any], shaky: bool) -> list[_Block]:
-    """First what is right, then what breaks, on which input, what it looks like, and what to do.
-
-    Where an earlier answer is not right either, that may be all that is wrong with this one.
-    """
+def _blocks(question: dict[str, Any]) -> list[_Block]:
+    """First what is right, then what breaks, on which input, what it looks like, and what to do."""
     status, findings = question["status"], question["findings"]
     by_kind = defaultdict(list)
     for finding in findings:
@@ -210,8 +203,8 @@ def _blocks(question: dict[str, Any], shaky: bool) -> list[_Block]:
     for kind in ("smallest", "looks like", "hint"):
         blocks += by_kind.pop(kind, [])
     tip = _tip(question) if findings else ""
-    if tip and shaky and status == "wrong" and not any(kind == "looks like" for kind, _, _ in blocks):
-        tip = "if it calls your answer to an earlier question, mend that one first. Then " + tip
+    if tip and any(text.startswith("it calls your ") for _, text, _ in notes):
+        tip = "mend what it calls first: that may be all. Then " + tip
     blocks += [("try it", tip, "")] if tip else []
     for rest in by_kind.values():
         blocks += rest
