@@ -22,11 +22,14 @@ def with_flow(
 ) -> st.SearchStrategy[dict[str, Any]]:
     """A flow, and with `colors` (``()`` for grey, ``(3,)``) an image of the same size before it."""
 
-    def of_size(size: tuple[int, int]) -> st.SearchStrategy[dict[str, Any]]:
-        flow = {"flow": drawn((*size, 2), elements)}
-        return st.fixed_dictionaries(flow if colors is None else {"image": drawn((*size, *colors)), **flow})
+    whole = {"flow": drawn((most, most, 2), elements)}
+    if colors is not None:
+        whole = {"image": drawn((most, most, *colors)), **whole}
 
-    return sizes(most, least).flatmap(of_size)
+    def of_size(size: tuple[int, int], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+        return {name: array[: size[0], : size[1]].copy() for name, array in arrays.items()}
+
+    return st.builds(of_size, sizes(most, least), st.fixed_dictionaries(whole))
 
 
 def images(size: st.SearchStrategy[tuple[int, int]], colors: tuple[int, ...] = (), **more: Any) -> Any:
