@@ -552,8 +552,9 @@ def test_a_student_who_is_gone_leaves_neither_result_nor_page(tmp_path, students
         GradeError, match=r"^1 student of the last run in .* is not among these submissions: ben; .*--again"
     ):
         run(students, out)
-    results, _ = run(students, out, again=True)
+    results, said = run(students, out, again=True)
     assert [r["student"] for r in results] == ["ada", "cleo"]
+    assert "left out, because they are not among these: ben" in said
     assert {p.name for p in (out / "reports").iterdir()} == {
         "my notes.txt", *(f"{name}{suffix}" for name in ("ada", "cleo") for suffix in (".html", ".json", ".md"))
     }  # fmt: skip
