@@ -107,6 +107,15 @@ def test_an_answer_that_computes_nothing_earns_nothing_though_some_laws_hold_for
     assert question["score"] == 0 and told(question, "holds") and told(question, "note") == [A_LAW_ALONE]
 
 
+@pytest.mark.parametrize("answer", [RIGHT, RIGHT.replace("np.where(squared > 0, squared, 1)", "squared")])
+def test_the_points_of_the_rows_add_up_to_the_marks(answer):
+    asked = {**TOML, "question": [{"operation": "flow.normal_flow", "points": 0.98}]}  # five rows of 0.196
+    with Desk(Assignment.from_dict(asked), seed=3, examples=6) as desk:
+        question = marked(desk, IMPORTS + answer)
+    shown = [finding["points"] for finding in question["findings"] if "points" in finding]
+    assert 0 < question["score"] == pytest.approx(sum(shown)) and all(x == round(x, 2) for x in shown)
+
+
 def test_points_follow_the_split_by_case_family_and_law():
     asked = {**TOML, "question": [{"operation": "flow.normal_flow", "points": 10, "split": {"gradient vanishes": 7}}]}
     with Desk(Assignment.from_dict(asked), seed=3, examples=6) as desk:
@@ -425,3 +434,18 @@ def test_what_a_student_prints_is_escaped_and_stripped_of_control_characters(tmp
     grade(tmp_path / "in", Assignment.from_dict(TOML), tmp_path / "out", seed=1, examples=4)
     page = (tmp_path / "out" / "reports" / "student-01.html").read_text()
     assert "<script>" not in page and "&lt;script&gt;" in page and "\x1b" not in page and "\u202e" not in page
+
+
+@pytest.mark.parametrize(("answer", "asked"), [("x = 1\n", True), (IMPORTS + WRONG, False)])
+def test_the_wrong_assignment_is_noticed_beside_a_file_that_cannot_be_read(tmp_path, capsys, answer, asked):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "ada.py").write_text(answer)
+    (tmp_path / "in" / "ben.ipynb").write_text("{")
+    (tmp_path / "a.toml").write_text(
+        '[assignment]\nid = "x"\n[[question]]\noperation = "flow.normal_flow"\npoints = 4\n'
+    )
+    parser = argparse.ArgumentParser()
+    grading.add_arguments(parser)
+    given = [str(tmp_path / "in"), "--assignment", str(tmp_path / "a.toml"), "--out", str(tmp_path / "out")]
+    grading.main(parser.parse_args([*given, "--trust-submissions"]))
+    assert ("is it the right assignment?" in capsys.readouterr().out) == asked
