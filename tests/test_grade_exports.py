@@ -248,7 +248,20 @@ def test_gradescope_gets_score_tests_and_harmless_text():
     assert (made["score"], test["score"], test["max_score"], test["status"]) == (4.5, 4.5, 5.0, "failed")
     assert test["output_format"] == made["output_format"] == test["name_format"] == "text"
     assert "\x1b" not in json.dumps(made, ensure_ascii=False) and len(test["output"]) < 20_000
-    assert "breaks (0): gradient vanishes" in test["output"]
+    assert "breaks: gradient vanishes" in test["output"]
+
+
+def test_gradescope_reads_as_the_report_does():
+    one = result("ana")
+    one["questions"][0]["findings"] = [
+        {"kind": "breaks", "text": "gradient vanishes", "row": "case", "points": 0.0}, {"kind": "hint", "text": "Look."},
+        {"kind": "holds", "text": "points along it", "row": "law", "points": 4.5}, {"kind": "smallest", "text": "I = 1"},
+    ]  # fmt: skip
+    assert gradescope(one)["tests"][0]["output"].splitlines() == [
+        "partly", "1 of 2 hold", "holds: points along it (4.5)", "breaks: cases: gradient vanishes",
+        "The smallest input found on which it goes wrong:", "I = 1", "hint: Look.",
+        "try it: paste the smallest input into a cell below your function, and follow it through by hand.",
+    ]  # fmt: skip
 
 
 def test_gradescope_is_told_that_there_is_no_mark_rather_than_a_zero():
@@ -274,7 +287,7 @@ def test_no_name_is_a_formula_in_the_plain_table(name):
     rows = list(csv.reader(io.StringIO(plain_csv([result(name, -1.5)]))))
     assert rows[1][0].startswith("'") or not rows[1][0].lstrip().startswith(("=", "+", "-", "@", "＝"))
     assert rows[1][0].startswith(("'", "\ufffd")) and len(rows) == 2
-    assert rows[1][3] == "-1.5", "a number stays a number"
+    assert rows[1][4] == "-1.5", "a number stays a number"
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
@@ -295,6 +308,13 @@ def test_a_cell_that_holds_a_separator_of_any_country_is_quoted_and_read_as_it_w
     text = plain_csv([result(name) for name in names])
     assert [row["student"] for row in csv.DictReader(io.StringIO(text))] == names
     assert [line[0] for line in text.splitlines()[1:]] == ['"', '"', '"', '"', "a"]
+
+
+def test_the_plain_table_says_who_was_late_and_which_number_the_course_system_knows_them_by():
+    late = result("a", student_id="1001", notes=["=late", "2 attempts"])
+    first, second = csv.DictReader(io.StringIO(plain_csv([late, result("b")])))
+    assert (first["student_id"], first["note"]) == ("1001", "'=late; 2 attempts")
+    assert (second["student_id"], second["note"]) == ("", "")
 
 
 def test_the_plain_table_leaves_out_marks_that_do_not_exist():
@@ -380,11 +400,17 @@ def test_the_verb_writes_every_other_form(marks, tmp_path, capsys):
     assert out.read_text().count("\n") == 3
     for _ in range(2):
         assert main(["export", str(marks), "--to", "sqlite", "--out", str(tmp_path / "b.db")]) == 0
-        assert "run 1, 0 changes" in capsys.readouterr().out
+        assert "run 1, the first of this assignment" in capsys.readouterr().out
+    marks.write_text(json.dumps([result("1001", 4.0), result("nobody\x1b[2J")]))
+    assert main(["export", str(marks), "--to", "sqlite", "--out", str(tmp_path / "b.db")]) == 0
+    assert "run 2, changes since the one before: 1" in capsys.readouterr().out
     assert main(["export", str(marks), "--to", "gradescope", "--out", str(out)]) == 2
-    assert "--student" in capsys.readouterr().err
+    assert main([
+        "export", str(marks), "--to", "gradescope", "--student", "101", "--out", str(out)
+    ]) == 2  # fmt: skip
+    assert "there is no student 101; did you mean 1001?" in capsys.readouterr().err
     assert main(["export", str(marks), "--to", "gradescope", "--student", "1001", "--out", str(out)]) == 0
-    assert json.loads(out.read_text())["score"] == 4.5
+    assert json.loads(out.read_text())["score"] == 4.0
 
 
 def test_an_unfinished_run_is_never_taken_for_all(marks, tmp_path, capsys):

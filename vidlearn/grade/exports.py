@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import math
 import os
@@ -64,6 +65,7 @@ def _problem(result: Any) -> str:
 def plain_csv(results: Iterable[dict[str, Any]]) -> str:
     """Results as a table: a line a student, a column a question. Marks that do not exist are empty, not 0.
 
+    ``student_id`` is what the course system calls the student, and ``note`` says who was late or handed in several times.
     Text that a spreadsheet would take for a formula gets an apostrophe in front.
 
     Examples
@@ -71,17 +73,19 @@ def plain_csv(results: Iterable[dict[str, Any]]) -> str:
     >>> result = {"student": "=1+1", "submission": "a.py", "score": None, "max_score": 3, "status": "not run",
     ...           "questions": []}
     >>> print(plain_csv([result]).strip())
-    student,submission,status,score,max_score
-    '=1+1,a.py,not run,,3
+    student,student_id,submission,status,score,max_score,note
+    '=1+1,,a.py,not run,,3,
     """
     results = list(results)
     operations = list(dict.fromkeys(q["operation"] for result in results for q in result["questions"]))
-    rows = [["student", "submission", "status", "score", "max_score", *map(tables.harmless, operations)]]
+    texts = ["student", "student_id", "submission", "status"]
+    rows = [[*texts, "score", "max_score", *map(tables.harmless, operations), "note"]]
     for result in results:
         scores = {question["operation"]: question["score"] for question in result["questions"]}
-        texts = [tables.harmless(result[name]) for name in ("student", "submission", "status")]
         numbers = [result["score"], result["max_score"], *(scores.get(name) for name in operations)]
-        rows.append(texts + ["" if number is None else f"{number:.12g}" for number in numbers])
+        rows.append([tables.harmless(result.get(name, "")) for name in texts])
+        rows[-1] += ["" if number is None else f"{number:.12g}" for number in numbers]
+        rows[-1].append(tables.harmless("; ".join(map(str, result.get("notes", [])))))
     return tables.table(rows)
 
 
@@ -119,6 +123,10 @@ def main(args: argparse.Namespace) -> int:
         left.append("grading has not finished; these results are not all")
     if args.to == "gradescope":
         chosen = [result for result in results if args.student in (None, result["student"])]
+        if args.student is not None and not chosen:
+            near = difflib.get_close_matches(args.student, [result["student"] for result in results], 3, 0.5)
+            hint = f"did you mean {' or '.join(map(printable, near))}?" if near else "the names are those in results.json"
+            raise ValueError(f"student: there is no student {printable(args.student)}; {hint}")
         if len(chosen) != 1:
             raise ValueError(f"student: Gradescope takes one result, {len(chosen)} are here; name one with --student")
         seen = {}
@@ -150,9 +158,11 @@ def main(args: argparse.Namespace) -> int:
         with Gradebook(out) as gradebook:
             run = gradebook.add(results, str(facts.get("assignment", "")))
             changes = gradebook.changes(run)
+            first = not any(one["id"] < run for one in gradebook.runs(str(facts.get("assignment", ""))))
         for change in changes:
             print(printable(str(change)))
-        print(f"run {run}, {len(changes)} changes since the one before · {out}")
+        since = "the first of this assignment" if first else f"changes since the one before: {len(changes)}"
+        print(f"run {run}, {since} · {out}")
     else:
         fill = fill_canvas if args.to == "canvas" else fill_moodle
         filled = fill(results, Path(args.into).read_bytes(), args.column)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
+from vidlearn.grade import report
 from vidlearn.grade.intake import printable
 
 __all__ = ["gradescope"]
@@ -37,15 +39,15 @@ def gradescope(result: dict[str, Any], visibility: dict[str, str] | None = None)
     ...                          "findings": [{"kind": "breaks", "text": "outside", "points": 0}], "output": ""}]}
     >>> made = gradescope(result)
     >>> made["score"], made["tests"][0]["visibility"], made["tests"][0]["output"]
-    (2.0, 'visible', 'partly\\nbreaks (0): outside')
+    (2.0, 'visible', 'partly\\nNone of 1 holds yet\\nbreaks: outside\\ntry it: run vl.check(warp) below your function: it shows an input on which it fails.')
     """
     tests = []
-    for number, question in enumerate(result["questions"], 1):
+    for number, (question, story) in enumerate(zip(result["questions"], report.stories(result), strict=True), 1):
         name = question["operation"]
         test = {
             "name": _clean(name), "number": str(number), "max_score": question["max_score"],
             "visibility": (visibility or {}).get(name) or ("visible" if question.get("findings") else "hidden"),
-            "output": _story(question), "output_format": "text", "name_format": "text",
+            "output": _text(question["status"], story), "output_format": "text", "name_format": "text",
         }  # fmt: skip
         if question["score"] is not None:
             test["score"] = question["score"]
@@ -66,14 +68,19 @@ def gradescope(result: dict[str, Any], visibility: dict[str, str] | None = None)
     return made
 
 
-def _story(question: dict[str, Any]) -> str:
-    lines = [question["status"]]
-    for finding in question.get("findings") or ():
-        points = f" ({finding['points']:g})" if isinstance(finding.get("points"), int | float) else ""
-        lines.append(f"{finding.get('kind', 'note')}{points}: {finding.get('text', '')}")
-    if question.get("output"):
-        printed = str(question["output"])
-        lines += ["printed:", printed[:_MOST_OUTPUT] + (" … (cut)" if len(printed) > _MOST_OUTPUT else "")]
+def _text(status: str, story: list[report.Block]) -> str:
+    """What the student's page says of one question, in its order and its words, as plain lines."""
+    lines = [status]
+    for kind, text, points in story:
+        if kind == "printed":
+            text = text[:_MOST_OUTPUT] + (" … (cut)" if len(text) > _MOST_OUTPUT else "")
+        if kind == "try it":
+            text = html.unescape(re.sub("</?code>", "", text))
+        if kind in report.TITLES:
+            lines.append(f"{report.TITLES[kind]}:\n{text}")
+        else:
+            earned = f" ({points})" if points and (kind, points) != ("breaks", "0") else ""
+            lines.append(f"{kind and kind + ': '}{text}{earned}")
     return _clean("\n".join(lines))
 
 

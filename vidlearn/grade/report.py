@@ -63,7 +63,7 @@ _LEADS = {
 #: true at every level; which layers held is for the teacher
 _APART = "Each submission runs in a process of its own, which holds neither the expected answers nor anybody's marks."
 
-_TITLES = {
+TITLES = {
     "smallest": "The smallest input found on which it goes wrong",
     "traceback": "Where it stopped",
     "printed": "What it printed",
@@ -145,8 +145,8 @@ def markdown(result: dict[str, Any], title: str) -> str:
             lines += [f"## `{heading}` · {mark[0]} · {mark[1]}", ""]
         for kind, text, points in blocks:
             text = _head(text) if kind == "printed" else text
-            if kind in _TITLES:
-                lines += ["", f"{_TITLES[kind]}:", "", *_fenced(text, "python" if kind == "smallest" else "text"), ""]
+            if kind in TITLES:
+                lines += ["", f"{TITLES[kind]}:", "", *_fenced(text, "python" if kind == "smallest" else "text"), ""]
             elif kind == "try it":
                 lines.append(f"- **try it**: {re.sub('</?code>', '`', text)}")
             elif not kind:
@@ -162,10 +162,10 @@ def markdown(result: dict[str, Any], title: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
-_Block = tuple[str, str, str]  # kind, text, points
+Block = tuple[str, str, str]  # kind, text, points
 
 
-def _sections(result: dict[str, Any]) -> list[tuple[str, tuple[str, str], list[_Block]]]:
+def _sections(result: dict[str, Any]) -> list[tuple[str, tuple[str, str], list[Block]]]:
     """What there is to say of each question: its name, mark and status, and the blocks in the order of reading."""
     questions, told = result["questions"], stories(result)
     if len(questions) > 1 and result["status"] in ("unreadable", "not run") and told.count(told[0]) == len(told):
@@ -176,12 +176,12 @@ def _sections(result: dict[str, Any]) -> list[tuple[str, tuple[str, str], list[_
     ]
 
 
-def stories(result: dict[str, Any]) -> list[list[_Block]]:
+def stories(result: dict[str, Any]) -> list[list[Block]]:
     """What there is to say of each question: kind, text and points of each block, in the order of reading."""
     return [_blocks(question) for question in result["questions"]]
 
 
-def _blocks(question: dict[str, Any]) -> list[_Block]:
+def _blocks(question: dict[str, Any]) -> list[Block]:
     """First what is right, then what breaks, on which input, what it looks like, and what to do."""
     status, findings = question["status"], question["findings"]
     by_kind = defaultdict(list)
@@ -196,7 +196,7 @@ def _blocks(question: dict[str, Any]) -> list[_Block]:
         lead = f"{_LEADS[status]}: {notes.pop(0)[1]}" if notes else _LEADS[status]
     else:
         lead = _count(findings)
-    blocks: list[_Block] = [("", lead, "")] if lead else []
+    blocks: list[Block] = [("", lead, "")] if lead else []
     for kind in ("holds", "breaks"):
         blocks += by_kind.pop(kind, [])
     blocks += notes
