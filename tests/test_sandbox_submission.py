@@ -1,12 +1,19 @@
 """Reading a submission: cells, IPython lines, definitions and stubs."""
 
+import ast
+import contextlib
+import inspect
 import json
+import linecache
+import sys
+import traceback
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidlearn.sandbox.submission import Submission, Unreadable
+from vidlearn.sandbox import submission
+from vidlearn.sandbox.submission import Reading, Submission, Unreadable
 
 
 def cells(*sources):
@@ -186,7 +193,7 @@ def test_what_is_no_function_is_said_to_be_none():
      b'{"cells": [{"cell_type": "code", "source": 3}]}'],
 )  # fmt: skip
 def test_a_broken_notebook_is_unreadable_with_a_sentence(raw):
-    with pytest.raises(Unreadable, match="the file is"):
+    with pytest.raises(Unreadable, match=r"the file (is|ends)"):
         Submission(raw, ".ipynb")
 
 
@@ -267,3 +274,160 @@ def test_in_a_cell_of_a_python_file_too():
 def test_a_file_in_which_no_definition_can_be_read_is_unreadable_and_the_sentence_names_the_line(text, line):
     with pytest.raises(Unreadable, match=rf"^the file, line {line}: SyntaxError: "):
         Submission(text.encode(), ".py")
+
+
+def counted(monkeypatch, work, *args):
+    """How many characters are parsed meanwhile."""
+    parsed, parse = [], ast.parse
+    monkeypatch.setattr(submission.ast, "parse", lambda text: parsed.append(len(text)) or parse(text))
+    with contextlib.suppress(Unreadable):
+        work(*args)
+    monkeypatch.setattr(submission.ast, "parse", parse)
+    return sum(parsed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# %%\n" * 2_000,
+        "# %%\nx y\n" * 1_000,
+        "\n" * 2_000 + "def f(:\n pass\n" * 900,
+        "def g(): pass\n" + "\n" * 2_000 + "x y\n" * 900,
+        'x = """\n' * 501 + "def f(:\n",
+        "<<<<<<< a\n" * 500 + "def f(): pass\n",
+    ],
+)
+def test_the_work_on_a_file_grows_with_its_length_and_no_faster(text, monkeypatch):
+    assert counted(monkeypatch, Submission, text.encode(), ".py") <= 10 * len(text)
+
+
+def test_a_file_of_more_than_is_asked_for_is_not_even_cut(monkeypatch):
+    raw = b"# %%\n" * 100_000
+    with pytest.raises(Unreadable, match="500,000 characters of code; at most 1,000 are read"):
+        Reading(raw, ".py", 1_000)
+    assert counted(monkeypatch, Reading, raw, ".py", 1_000) == 0
+    assert Reading(cells("x = 1") + b" " * 2_000, ".ipynb", 1_000).position("x") == 0  # only its code counts
+
+
+@pytest.mark.parametrize("encoding", ["punycode", "idna"])
+def test_an_encoding_that_is_slow_to_read_is_refused(encoding):
+    with pytest.raises(Unreadable, match=f"nobody writes in {encoding}"):
+        Submission(f"# -*- coding: {encoding} -*-\nx = 1\n".encode(), ".py")
+
+
+def test_lines_are_those_of_the_file_in_errors_and_in_tracebacks():
+    work = Submission(b"# %%\nx = 1\n\n# %%\n\ndef f(): return 1 / 0\ny = x / 0\n\ndef g():\n\n  pass\n oops\n", ".py")
+    f = work.load("f")
+    with pytest.raises(ZeroDivisionError) as caught:
+        f()
+    frame = traceback.extract_tb(caught.tb)[-1]
+    assert (frame.filename, frame.lineno, frame.line) == ("<cell 2>", 6, "def f(): return 1 / 0")
+    assert inspect.getsource(f) == "def f(): return 1 / 0\n"
+    said = "IndentationError: unindent does not match any outer indentation level"
+    assert work.errors == [f"cell 2, line 12: {said}"]
+
+
+def test_a_line_number_within_a_sentence_is_the_files_too():
+    work = Submission(b"def f(): return 1\n\n\ndef g(x):\n    if x:\n    return x\n", ".py")
+    assert work.errors == [
+        "the file, line 6: IndentationError: expected an indented block after 'if' statement on line 5"
+    ]
+
+
+ANSWER = "def f():\n    return 1\n"
+EARLIER = 'first try:\ndef f():\n    return 2\n\ndef g():\n    """a"""\n    return 3\n'.replace('"""', "'''")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f'{ANSWER}OLD = """\n{EARLIER}"""\n',
+        f'{ANSWER}"""\n{EARLIER}"""\n',
+        f'def h():\n    y = """\n{EARLIER}"""\n    return y\n'.replace("first try:\n", "", 1) + ANSWER,
+        f'"""\n{EARLIER}"""\n{ANSWER}',
+        f"# it's \"\"\" here\n{ANSWER}OLD = r'''\\\n{EARLIER}'''\n".replace("'''a'''", "'a'"),
+        f'{ANSWER}text = "\\"" + """{EARLIER}"""\n',
+    ],
+)
+@pytest.mark.parametrize("mistake", ["", "wasn't here\n", "def g(:\n    pass\n", "x = (\n"])
+def test_a_definition_in_a_string_is_none_in_a_broken_file_either(source, mistake):
+    work = Submission((source + mistake).encode(), ".py")
+    assert work.load("f")() == 1 and len(work.broken) == bool(mistake)
+
+
+def test_after_a_mistake_in_a_file_with_a_string_without_an_end_nothing_is_guessed():
+    work = Submission(
+        f'{ANSWER}\ndef g():\n    """Text\n    return 1\n\ndef h():\n    """More."""\n\n{ANSWER}'.encode(), ".py"
+    )
+    assert work.load("f")() == 1
+    for name in "gh":
+        with pytest.raises(LookupError, match=f"the part with {name} can't be read: the file, line "):
+            work.load(name)
+
+
+@pytest.mark.parametrize(
+    "conflict",
+    [
+        "<<<<<<< HEAD\ndef g():\n    return 1\n=======\ndef g():\n    return 2\n>>>>>>> theirs\n",
+        "def g():\n    y = 1\n<<<<<<< HEAD\n    return y\n=======\n    return 2\n>>>>>>> theirs\n",
+        "def g():\n    y = 1\n<<<<<<< HEAD\n=======\n    y = 2\n>>>>>>> theirs\n    return y\n",
+        "def g():\n<<<<<<< HEAD\n    return 1\n||||||| base\n    return 0\n=======\n    return 2\n>>>>>>> theirs\n",
+    ],
+)
+@pytest.mark.parametrize("around", ["def f():\n    return 1\n{}", "{}def f():\n    return 1\n"])
+def test_of_two_versions_that_git_could_not_merge_none_is_chosen(conflict, around):
+    work = Submission(around.format(conflict).encode(), ".py")
+    assert work.load("f")() == 1 and not work.untouched("g")
+    with pytest.raises(
+        LookupError, match=r"^the part with g can't be read: the file, line \d: a merge conflict; keep one"
+    ):
+        work.load("g")
+
+
+def test_a_file_that_is_nothing_but_a_merge_conflict_says_so():
+    with pytest.raises(Unreadable, match=r"^the file, line 1: a merge conflict; keep one version"):
+        Submission(f"<<<<<<< HEAD\n{ANSWER}=======\n{ANSWER}>>>>>>> b\n".encode(), ".py")
+
+
+@pytest.mark.parametrize("before", ["", "%matplotlib inline\n"])
+def test_a_line_that_looks_like_a_cells_begins_none_within_a_statement(before):
+    source = f'# %%\n{before}HELP = """\n# %% cells\n"""\n# %%\ndef f():\n    """Text\n# %%\n"""\n# %% not here\n    return HELP\n'
+    work = Submission(source.encode(), ".py")
+    assert work.load("f")() == "\n# %% cells\n" and work.errors == []
+    assert [cell.place for cell in work.cells] == ["cell 1", "cell 2"]
+
+
+@pytest.mark.parametrize("suffix", [".py", ".ipynb"])
+def test_ipython_lines_with_windows_line_ends_do_not_break_a_file(suffix):
+    text = "import math\r\nmath?\r\n!ls\r\ndef f(): return 1\r\n"
+    raw = text.encode() if suffix == ".py" else cells(text)
+    work = Submission(raw, suffix)
+    assert work.load("f")() == 1 and work.errors == []
+
+
+@pytest.mark.parametrize(
+    ("source", "called"),
+    [
+        ("def warp(): pass\ndef f(): return warp()", ["warp"]),
+        ("def warp(): pass\ndef g(): return [warp() for _ in 'ab']\ndef f(): return g()", ["warp"]),
+        ("def warp(): pass\ndef f(): return h()\ndef h(): return warp()", ["warp"]),  # through a function below it
+        ("def warp(): pass\ndef f(a, b):\n    warp = a - b\n    return warp", []),
+        ("def warp(): pass\ndef f(warp): return warp()", []),
+        ("def warp(): pass\nimport v\ndef f(): return v.warp()", []),
+        ("def warp(): pass\ndef f(): return warp()\ndef f(): return 1", []),  # an earlier attempt
+        ("def warp(): pass\ndef f(): return warp()\ndef f(): pass", ["warp"]),  # an empty cell pasted back
+        ("class A:\n    def warp(self): pass\ndef f(): return warp()", []),
+        ("def f(): return warp()\ndef warp(): return f()", []),  # who wrote from top to bottom began with f
+        ("def dense(): return 1\ndef warp(): return dense()\ndef f(): return warp()", ["warp"]),  # the next one tells
+        ("f = 1", []),
+        ("def warp(): pass\nreturn warp\ndef f(): return warp()\nf = f\nreturn f", []),
+    ],
+)  # fmt: skip
+def test_which_other_answers_above_it_a_function_looks_up(source, called):
+    assert Reading(source.encode(), ".py").calls("f", {"warp", "dense"}) == called
+
+
+def test_reading_runs_nothing_and_leaves_no_trace():
+    main, lines = sys.modules["__main__"], dict(linecache.cache)
+    Reading(cells("raise SystemExit"), ".ipynb")
+    assert sys.modules["__main__"] is main and linecache.cache == lines

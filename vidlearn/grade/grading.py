@@ -6,7 +6,6 @@ import ast
 import contextlib
 import hmac
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -169,7 +168,9 @@ class Desk:
             return _entry(question, 0.0, stop.status, [_note(stop.sentence)], bench.output())
         except LookupError as error:
             return _entry(question, 0.0, "crashed", [_note(str(error.args[0]))], bench.output())
-        sentences = [_note(f"while the cells ran: {line}") for line in candidate.load_errors]
+        new = [line for line in candidate.load_errors if line not in bench.told]
+        bench.told.update(new)  # under one question is enough
+        sentences = [_note(f"while the cells ran: {line}") for line in new]
         output = bench.output()
         verdict = exam.verdict(candidate, number)
         bench.output()  # what is printed here may be a hidden input: nobody sees it
@@ -237,55 +238,22 @@ class Desk:
 def _content(paper: Paper) -> bytes:
     """What decides the bank: the code without comments and formatting, so that these are no new draw of the inputs.
 
-    Where it can't be read, or is longer than an exercise ever is, it is the file.
+    Where there is none to be read, or more than an exercise ever has, it is the file.
     """
     try:
-        sources = _sources(paper)
-        return "\n".join(map(_code, sources)).encode("utf-8", "surrogatepass") if sources else paper.source
-    except (ValueError, RecursionError, MemoryError):
+        statements = submission.Reading(paper.source, paper.suffix, MAX_CODE).statements
+        code = "\n".join(ast.dump(statement) for _, statement in statements)
+        return code.encode("utf-8", "surrogatepass") if statements else paper.source
+    except (submission.Unreadable, ValueError, RecursionError, MemoryError):
         return paper.source
 
 
-def _sources(paper: Paper) -> list[str]:
-    """The text of its cells, where it is short enough to be parsed on this side."""
-    try:
-        sources = submission._notebook(paper.source) if paper.suffix == ".ipynb" else submission._module(paper.source)
-    except submission.Unreadable:
-        return []
-    return sources if sum(map(len, sources)) <= MAX_CODE else []
-
-
 def _calls(paper: Paper, name: str, others: set[str]) -> list[str]:
-    """Which of the other functions one function of a submission calls, also through functions of its own."""
-    used: dict[str, set[str]] = {}
+    """Which of the other functions, defined above it, one function of a submission calls."""
     try:
-        for source in _sources(paper):
-            for node in _tree(source) or ():
-                if isinstance(node, ast.FunctionDef):
-                    names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
-                    used[node.name] = used.get(node.name, set()) | names
-    except (ValueError, RecursionError, MemoryError):
+        return submission.Reading(paper.source, paper.suffix, MAX_CODE).calls(name, others)
+    except (submission.Unreadable, ValueError, RecursionError, MemoryError):
         return []
-    reached, ahead = set[str](), [name]
-    while ahead:
-        new = used.get(ahead.pop(), set()) - reached
-        reached |= new
-        ahead += new - others
-    return sorted(reached & others)
-
-
-def _code(source: str) -> str:
-    tree = _tree(source)
-    return source if tree is None else "\n".join(map(ast.dump, tree))
-
-
-def _tree(source: str) -> list[ast.stmt] | None:
-    """The statements of a cell, also of one with a notebook's own commands; None where it can't be read."""
-    for text in (source, submission._without_magics(source)):
-        with contextlib.suppress(SyntaxError, ValueError), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a stranger's code
-            return ast.parse(text).body
-    return None
 
 
 def _bank_seed(seed: int, number: int) -> int:
@@ -394,6 +362,7 @@ class _Bench:
     def __init__(self, desk: Desk, paper: Paper) -> None:
         self.desk, self.paper, self.everything = desk, paper, True
         self.why_not_everything = ""
+        self.told = set[str]()  # what went wrong in the cells, as far as it is said in the result
         self.isolation: dict[str, Any] | None = None
         self.places: dict[str, tuple[int, bool]] = {}
         first = desk.assignment.questions[0]
@@ -442,7 +411,8 @@ class _Bench:
                 raise
             self.everything = False
             how = "never ended" if stop.status == "timed out" else "ended the process"
-            self.why_not_everything = f"a cell {how} ({stop.sentence}); only definitions were run"
+            at = self.worker.at or "a cell"
+            self.why_not_everything = f"{at} {how} ({stop.sentence}); only definitions were run"
             self._renew(question)
             candidate = self._load(self.worker, question)
         self.knows = True
@@ -518,17 +488,8 @@ def _findings(verdict: Verdict, shares: dict[str, float], question: Question) ->
 
 def _to_paste(case: Counterexample, question: Question) -> str:
     """The smallest failing input as lines of Python, for a cell below the function."""
-    lines = []
-    for name, text in case.paste().items():
-        if text.startswith("np.array(") and question.backend == "torch":
-            text = f"torch.from_numpy({text})"
-        lines.append(f"# {name}: {text}" if text.startswith("an array of") else f"{name} = {text}")
-    if any(re.search(r"\b(?:nan|inf)\b", line) for line in lines):
-        lines.insert(0, "from numpy import inf, nan")
-    positional, keywords = question.operation.signature.order({name: name for name in case.inputs})
-    given = ", ".join([*positional, *(f"{name}={name}" for name in keywords)])
-    lines.append(f"{question.operation.short}({given})")
-    if case.breaks not in question.operation.spec.cases:  # a law: it may ask the function several times
+    lines = case.lines(question.operation.short, "torch.from_numpy({})" if question.backend == "torch" else "{}")
+    if case.breaks not in question.operation.spec.cases:
         lines.append(f"# breaks: {case.breaks}")
     said = f"{case.where}: expected {case.expected}, got {case.got}".removeprefix(": ")
     lines.append("# " + " ".join((said if case.expected else f"it {case.got}").split()))

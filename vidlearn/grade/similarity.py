@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from typing import Any
 
 from vidlearn.grade import report
 from vidlearn.grade.intake import Paper, papers, printable
-from vidlearn.sandbox.submission import Unreadable, _module, _notebook, _without_magics
+from vidlearn.sandbox.submission import Reading, Unreadable
 
 __all__ = ["main", "similar"]
 
@@ -241,47 +240,29 @@ def _script(paper: Paper) -> _Script:
     if paper.problem:
         return script
     try:
-        sources = _notebook(paper.source) if paper.suffix == ".ipynb" else _module(paper.source)
+        read = Reading(paper.source, paper.suffix, MAX_SOURCE)
     except Unreadable as error:
-        script.problem = printable(str(error))
+        script.problem, script.text = printable(str(error)), hashlib.blake2b(paper.source).hexdigest()
         return script
-    length = sum(map(len, sources))
-    if length > MAX_SOURCE:
-        script.problem = f"{length:,} characters of code; at most {MAX_SOURCE:,} are read"
+    if not read.statements:
+        script.problem = "there is no code in it"
         return script
-    script.text = "\n".join(sources).strip()
-    trees: list[tuple[str, str, ast.Module]] = []
-    reason = ""
-    for number, source in enumerate(sources, 1):
-        place = f"cell {number}" if len(sources) > 1 else ""
-        for text in (source, _without_magics(source)):
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # "\d" in a student's text is not the teacher's trouble
-                    trees.append((place, text, ast.parse(text)))
-                break
-            except SyntaxError as error:
-                reason = f"{place or 'the file'}, line {error.lineno}: not Python ({error.msg[:100]})"
-            except (ValueError, RecursionError, MemoryError, OverflowError):
-                reason = f"{place or 'the file'}: nested too deeply, or not text that Python can parse"
-    if not trees:
-        script.problem = printable(reason) or "there is no code in it"
-        return script
-    words = _Words([tree for _, _, tree in trees])
-    for place, text, tree in trees:
-        script.units += _units(place, text, tree, words)
+    script.text = read.text.strip()
+    words = _Words(statement for _, statement in read.statements)
+    for cell in read.cells:
+        script.units += _units(cell.place if len(read.cells) > 1 else "", cell.lines, cell.body, words)
     return script
 
 
 class _Words:
     """What each name means in one submission: a library's word stays, a student's own word is any word."""
 
-    def __init__(self, trees: Iterable[ast.Module]) -> None:
+    def __init__(self, statements: Iterable[ast.stmt]) -> None:
         self.imported: dict[str, str] = {}
         self.variables: set[str] = set()
         self.arguments: set[str] = set()
         self.attributes: set[str] = set()
-        for node in (node for tree in trees for node in _walk(tree)):
+        for node in (node for statement in statements for node in _walk(statement)):
             match node:
                 case ast.Import(names=names):
                     for alias in names:
@@ -319,10 +300,9 @@ def _walk(root: ast.AST) -> Iterator[ast.AST]:
         stack.extend(ast.iter_child_nodes(node))
 
 
-def _units(place: str, text: str, tree: ast.Module, words: _Words) -> Iterator[_Unit]:
+def _units(place: str, lines: list[str], body: Sequence[ast.stmt], words: _Words) -> Iterator[_Unit]:
     """One unit a function, wherever it stands, and one for the rest of a cell: so that their order doesn't matter."""
-    lines = text.split("\n")
-    waiting: list[tuple[str, int, int, Sequence[ast.stmt]]] = [("", 1, len(lines), tree.body)]
+    waiting: list[tuple[str, int, int, Sequence[ast.stmt]]] = [("", 1, len(lines), body)]
     while waiting:
         name, first, last, body = waiting.pop()
         tokens, inner = _tokens(body, words)
@@ -332,7 +312,8 @@ def _units(place: str, text: str, tree: ast.Module, words: _Words) -> Iterator[_
             marks = {mark for mark, _, _ in everything}
             if not name:  # the rest of a cell starts where its code does
                 first, last = min(line for _, line in tokens), max(line for _, line in tokens)
-            yield _Unit(name, place, lines[first - 1 : last], first, _winnowed(everything), marks)
+            shown = [line.removesuffix("\n") for line in lines[first - 1 : last]]
+            yield _Unit(name, place, shown, first, _winnowed(everything), marks)
 
 
 def _tokens(
