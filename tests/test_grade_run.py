@@ -6,6 +6,7 @@ import argparse
 import concurrent.futures
 import contextlib
 import importlib
+import importlib.metadata
 import io
 import itertools
 import json
@@ -425,6 +426,57 @@ def test_who_is_added_again_gets_the_mark_of_the_newer_hand_in(tmp_path, student
     assert again == results and "1 of 1 are as they were and keep their marks" in said and len(graded) == 4
 
 
+def moodle(folder, **sources):
+    """Moodle's download: a folder a student, by name and number."""
+    for who, source in sources.items():
+        name, number = re.fullmatch(r"(\D+)(\d+)", who).groups()
+        own = folder / f"{name.replace('_', ' ')}_{number}_assignsubmission_file"
+        own.mkdir(parents=True)
+        (own / "01_test.py").write_text(source)
+    return folder
+
+
+def people(results):
+    return [(r["student"], r["student_id"], r["score"]) for r in results]
+
+
+def test_a_namesake_of_another_id_is_added_beside_the_one_who_is_there(tmp_path, graded):
+    out = tmp_path / "out"
+    run(moodle(tmp_path / "in", Jane_Doe31=RIGHT, Max33=RIGHT), out, seed=5)
+    results, said = run(moodle(tmp_path / "late", Jane_Doe32=WRONG), out, add=True)
+    assert people(results)[0] == ("Jane Doe (31)", "31", 10) and people(results)[2] == ("Max", "33", 10)
+    assert people(results)[1][:2] == ("Jane Doe (32)", "32") and people(results)[1][2] < 10
+    assert "Jane Doe is now Jane Doe (31): another student has the same name" in said
+    assert not [line for line in said if "takes the place" in line]
+    pages = {"Jane_Doe_31", "Jane_Doe_32", "Max"}
+    assert {path.stem.strip("_") for path in (out / "reports").iterdir()} == pages
+    assert "Jane Doe (31)" in next((out / "reports").glob("Jane_Doe_31*.html")).read_text()
+    moodle(tmp_path / "in", Jane_Doe32=WRONG)
+    again, _ = run(tmp_path / "in", out)
+    assert again == results  # the same as of one download
+
+
+def test_of_two_namesakes_the_one_of_the_same_id_is_replaced(tmp_path):
+    out = tmp_path / "out"
+    run(moodle(tmp_path / "in", Jane_Doe31=RIGHT, Jane_Doe32=WRONG), out, seed=5)
+    for _ in range(2):
+        results, said = run(moodle(tmp_path / f"late{_}", Jane_Doe32=RIGHT + "# at last"), out, add=True)
+        assert people(results) == [("Jane Doe (31)", "31", 10), ("Jane Doe (32)", "32", 10)]
+        assert ("Jane Doe (32): the newer hand-in takes the place of the one before" in said) == (_ == 0)
+    both = moodle(tmp_path / "both", Jane_Doe31=WRONG, Jane_Doe32=WRONG)
+    assert [r["score"] < 10 for r in run(both, out, add=True)[0]] == [True, True]
+
+
+def test_who_has_changed_the_name_is_known_by_the_id_and_who_has_none_by_the_name(tmp_path):
+    out = tmp_path / "out"
+    run(moodle(tmp_path / "in", Jane_Doe31=WRONG, Max33=WRONG), out, seed=5)
+    results, _ = run(moodle(tmp_path / "late", Jane_Roe31=RIGHT), out, add=True)
+    assert [r["student"] for r in results] == ["Jane Roe", "Max"] and results[0]["score"] == 10
+    (tmp_path / "Max.py").write_text(RIGHT + "# at last")
+    results, _ = run(tmp_path / "Max.py", out, add=True)
+    assert [(r["student"], r["score"]) for r in results] == [("Jane Roe", 10), ("Max", 10)]
+
+
 def test_added_is_only_to_a_class_of_the_same_seed_settings_and_assignment(tmp_path, students, graded):
     out, late = tmp_path / "out", handed_in(tmp_path / "late", dora=RIGHT)
     with pytest.raises(GradeError, match="out holds no marks to add to: leave --add out"):
@@ -454,6 +506,20 @@ def test_one_file_that_is_added_must_be_kept_apart_as_its_class_was(tmp_path, st
     with pytest.raises(GradeError, match="does not keep 4 submissions apart"):
         run(late, out, add=True)
     assert everything(out) == before
+
+
+def test_marks_that_stay_were_made_with_as_much_isolation_as_is_required_now(tmp_path, students):
+    out, late = tmp_path / "out", handed_in(tmp_path / "late", dora=RIGHT)
+    run(students, out, seed=5)
+    weak = json.loads((out / "results.json").read_text())
+    for result in weak[:2]:
+        result["isolation"] = Isolation({"seccomp": "not here"}).to_dict()
+    (out / "results.json").write_text(json.dumps(weak))
+    before = everything(out)
+    with pytest.raises(GradeError, match=r"the marks of ada, ben in .* with less isolation than level B, which is req"):
+        run(late, out, add=True)
+    assert everything(out) == before
+    assert len(run(late, out, add=True, require_isolation=False)[0]) == 4
 
 
 @pytest.mark.parametrize("damage", ["{", "[3]", '[{"student": "ada"}]', "[" * 100_000, '[{"questions": 1}]'])
@@ -495,6 +561,36 @@ def test_a_run_that_adds_and_is_killed_at_any_moment_loses_nothing(tmp_path, stu
     (students / "bob.py").write_bytes((late / "bob.py").read_bytes())
     run(students, tmp_path / "whole", seed=5)
     assert everything(tmp_path / "whole") == everything(out)
+
+
+@pytest.mark.parametrize("write", [1, 2, 3, 11, 13, 15])
+def test_who_was_being_added_when_a_run_was_killed_is_not_forgotten_by_the_next(tmp_path, students, monkeypatch, write):
+    out, late = tmp_path / "out", handed_in(tmp_path / "late", bob=PARTLY + "# late")
+    run(students, out, seed=5)
+    writes, real = [], running.report.write_text
+
+    def dying(path, text):
+        if len(writes) == write:
+            raise Killed
+        writes.append(path)
+        real(path, text)
+
+    monkeypatch.setattr(running.report, "write_text", dying)
+    try:
+        run(late, out, add=True)
+    except Killed:
+        done = False
+    else:
+        done = True
+    monkeypatch.undo()
+    known = "bob" in (out / "run.json").read_text() + (out / "results.json").read_text()
+    try:
+        results, _ = run(handed_in(tmp_path / "later", dora=RIGHT + "# later"), out, add=True)
+    except GradeError as error:
+        assert "did not come to bob: let it come to its end first" in str(error) and not done
+    else:
+        scores = {r["student"]: r["score"] for r in results}
+        assert None not in scores.values() and ("bob" in scores) == known
 
 
 def test_what_a_run_did_not_come_to_is_graded_before_others_are_added(tmp_path, students):
@@ -541,6 +637,23 @@ def test_another_version_of_vidlearn_keeps_nothing(tmp_path, students, graded, m
     monkeypatch.setattr(running, "Plan", lambda *a: real(*a, version="0.0.1"))
     _, said = run(students, out)
     assert len(graded) == 6 and any(line.endswith("changed: vidlearn") for line in said)
+
+
+def test_another_version_of_what_draws_the_inputs_keeps_nothing_and_grades_nothing(
+    tmp_path, students, graded, monkeypatch
+):
+    out, late = tmp_path / "out", handed_in(tmp_path / "late", dora=RIGHT)
+    run(students, out, seed=5)
+    plan, paper = running.Plan(ASKED, 5, 3), Paper("ada", "ada.py", RIGHT.encode(), ".py")
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.1" if name == "hypothesis" else real(name))
+    other = running.grade_there(plan, paper)
+    assert other["status"] == "not run" and other["score"] is None
+    assert "hypothesis is 0.1 where this was to be graded, and " in other["questions"][0]["findings"][0]["text"]
+    with pytest.raises(GradeError, match=r"this changed: hypothesis. Marks would not be comparable"):
+        run(late, out, add=True)
+    _, said = run(students, out)
+    assert "all are graded anew: since the last run here this changed: hypothesis" in said and len(graded) == 6
 
 
 def test_a_student_who_is_gone_leaves_neither_result_nor_page(tmp_path, students):
@@ -768,6 +881,25 @@ def test_another_version_elsewhere_does_not_grade():
     plan = running.Plan(ASKED, 1, 2, False, version="0.0.1")
     result = running.grade_there(plan, Paper("ada", "ada.py", RIGHT.encode(), ".py"))
     assert result["status"] == "not run" and "and 0.0.1 where" in result["questions"][0]["findings"][0]["text"]
+
+
+def test_who_grades_nothing_keeps_no_sandbox_and_where_all_is_done_none_is_started(tmp_path, students, monkeypatch):
+    opened, real_open, real_pool = [], Sandbox.__init__, running.in_processes
+
+    def opening(self, *args):
+        opened.append(self)
+        real_open(self, *args)
+
+    def pool(*args):
+        assert [sandbox.ended for sandbox in opened] == [True]
+        return real_pool(*args)
+
+    monkeypatch.setattr(Sandbox, "__init__", opening)
+    monkeypatch.setattr(running, "in_processes", pool)
+    first, _ = run(students, tmp_path / "out", jobs=2)
+    left = everything(tmp_path / "out")
+    assert run(students, tmp_path / "out")[0] == first and everything(tmp_path / "out") == left
+    assert len(opened) == 1
 
 
 def test_a_task_that_is_lost_elsewhere_is_not_a_zero(tmp_path, students, graded):

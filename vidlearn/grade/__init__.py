@@ -128,30 +128,35 @@ def grade(
             else:
                 lines.say(f"seed: that of the last run, from {keeper.out}/run.json")
         wanted = False if trust_submissions else require_isolation
-        staying = keeper.staying(found) if add else None
+        staying = None
+        if add:
+            found, staying = keeper.staying(found)
         several = len(found) + len(staying or ())
         required = _level(wanted, several)
         plan = running.Plan(asked, seed, examples, feedback, banks, required)
         isolation = None
-        if executor is None:
-            stack.enter_context(_unreadable_memory())
-            desk = stack.enter_context(Desk(asked, seed, examples, feedback, banks=banks))
-        else:
-            stack.callback(running.close_desks)  # where its tasks came back to this process
         todo = keeper.look(plan, found, again, staying)
         groups = running.copies(todo)
         here = executor is None and min(jobs, len(groups)) <= 1
-        if executor is None:
+        if executor is not None:
+            stack.callback(running.close_desks)  # where its tasks came back to this process
+        elif todo:  # what is kept says itself how it was made
+            stack.enter_context(_unreadable_memory())
+            desk = stack.enter_context(Desk(asked, seed, examples, feedback, banks=banks))
             for _, paper in [one for one in todo if here and not one[1].problem][:1]:
                 desk.bank_of(paper)  # drawn while the sandbox is tried
             isolation = desk.isolation
             _check_enough(wanted, isolation, several, lines.say)
             desk.sandbox.require = required  # of every single worker, not only of the one that was looked at
+            if not here:
+                desk.sandbox.close()  # each process that grades has its own
         keeper.begin(isolation)
         changed = keeper.changed(plan)
         kept = len(found) - len(todo)
         if staying is not None:
             lines.say(f"marks kept from the last run: {len(staying)}")
+            for name, other in keeper.renamed:
+                lines.say(f"{name} is now {other}: another student has the same name")
             for name in sorted(keeper.replaced & {paper.student for _, paper in todo}):
                 lines.say(f"{name}: the newer hand-in takes the place of the one before")
         if again:
@@ -170,7 +175,7 @@ def grade(
             return running.one_by_one(desk, some) if here else running.in_processes(plan, some, jobs)
 
         with contextlib.closing(running.copies_once(groups, grade_all)) as graded:
-            for i, result in graded:
+            for i, result in graded if todo else ():
                 lines.graded(keeper.keep(i, result))
         keeper.finish()
     return keeper.results

@@ -668,19 +668,31 @@ def _newest(attempts: list[_Attempt]) -> list[_Attempt]:
             note = f"{len(several)} attempts; the newest was graded, in {newest.place.rstrip('/')}, and not {older}"
             newest = replace(newest, notes=(*newest.notes, note))
         chosen.append(newest)
-    names = Counter(printable(attempt.student) for attempt in chosen)
-    taken: set[str] = set()
-    unique = []
-    for attempt in sorted(chosen, key=lambda attempt: attempt.student):
-        name = printable(attempt.student)
-        if names[name] > 1 and attempt.id:
-            name = f"{name} ({printable(attempt.id)})"
-        base, number = name, 2
-        while name in taken or (name != base and name in names):
-            name, number = f"{base} ({number})", number + 1
-        taken.add(name)
-        unique.append(replace(attempt, student=name))
+    chosen.sort(key=lambda attempt: attempt.student)
+    names = distinct((attempt.student, attempt.id) for attempt in chosen)
+    unique = [replace(attempt, student=name) for attempt, name in zip(chosen, names, strict=True)]
     return sorted(unique, key=lambda attempt: attempt.student)
+
+
+def distinct(students: Iterable[tuple[str, str]]) -> list[str]:
+    """A name of its own for each name and id: namesakes are told apart by their ids, or else by a number.
+
+    Examples
+    --------
+    >>> distinct([("Jane Doe", "31"), ("Jane Doe", "32"), ("Max", "33")])
+    ['Jane Doe (31)', 'Jane Doe (32)', 'Max']
+    """
+    known = [(printable(name), printable(number)) for name, number in students]
+    names = Counter(name for name, _ in known)
+    unique: dict[str, None] = {}
+    for name, number in known:
+        if names[name] > 1 and number:
+            name = f"{name} ({number})"
+        base, count = name, 2
+        while name in unique or (name != base and name in names):
+            name, count = f"{base} ({count})", count + 1
+        unique[name] = None
+    return list(unique)
 
 
 # ------------------------------------------------------------------ the one file that is the submission

@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +31,7 @@ import vidlearn
 from vidlearn.grade import report
 from vidlearn.grade.assignment import Assignment
 from vidlearn.grade.grading import BANKS, Desk, blank
-from vidlearn.grade.intake import Paper, printable
+from vidlearn.grade.intake import Paper, distinct, printable
 from vidlearn.sandbox import Isolation, SandboxError
 
 __all__ = [
@@ -54,6 +54,13 @@ Papers = Sequence[tuple[int, Paper]]
 Results = Generator[tuple[int, dict[str, Any]], None, None]
 
 
+def _hypothesis() -> str:
+    """The version of the library that draws the inputs: another one may draw others from the same seed."""
+    from importlib import metadata
+
+    return metadata.version("hypothesis")
+
+
 class GradeError(Exception):
     """Grading cannot start; the sentence says why and what to do."""
 
@@ -73,13 +80,14 @@ class Plan:
     banks: int = BANKS
     required: str | None = None
     version: str = vidlearn.__version__
+    hypothesis: str = field(default_factory=_hypothesis)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What results depend on besides the seed and the paper, in a few words."""
         return {
             "assignment": _digest([self.assignment.id, self.assignment.data]), "examples": self.examples,
-            "feedback": self.feedback, "banks": self.banks, "vidlearn": self.version,
+            "feedback": self.feedback, "banks": self.banks, "vidlearn": self.version, "hypothesis": self.hypothesis,
         }  # fmt: skip
 
     @cached_property
@@ -207,9 +215,11 @@ _desks: dict[str, Desk] = {}
 
 def grade_there(plan: Plan, paper: Paper) -> dict[str, Any]:
     """Grade one paper at this process's desk for the plan, which is opened by its first paper and closed at exit."""
-    if plan.version != vidlearn.__version__:
-        why = f"vidlearn is {vidlearn.__version__} where this was to be graded, and {plan.version} where the run is led"
-        return blank(paper, plan.assignment, "not run", f"grader error: {why}")
+    both = (("vidlearn", vidlearn.__version__, plan.version), ("hypothesis", _hypothesis(), plan.hypothesis))
+    for name, here, there in both:
+        if here != there:
+            why = f"{name} is {here} where this was to be graded, and {there} where the run is led"
+            return blank(paper, plan.assignment, "not run", f"grader error: {why}")
     with _seat:
         try:
             desk = _desk(plan)
@@ -283,6 +293,7 @@ class Keeper:
         self.out = Path(out) if out is not None else None
         self.before: dict[str, Any] = {}
         self.replaced: set[str] = set()  # who was there before, and is added again
+        self.renamed: list[tuple[str, str]] = []  # who is told apart from somebody added by another name than before
         self._lock, self._next, self._started = -1, 0.0, time.monotonic()
 
     def __enter__(self) -> Keeper:
@@ -312,29 +323,46 @@ class Keeper:
         last = {**(last if isinstance(last, dict) else {}), "seed": self.before.get("seed")}
         return [name for name, value in {"seed": plan.seed, **plan.settings}.items() if last.get(name) != value]
 
-    def staying(self, found: Sequence[Paper]) -> list[dict[str, Any]]:
-        """The results of the last run here of students who are not in `found`, which is added; `GradeError` without any."""
+    def staying(self, found: Sequence[Paper]) -> tuple[list[Paper], list[dict[str, Any]]]:
+        """What is added, and the results of the last run here of the other students; `GradeError` without any.
+
+        A student is the one of the same id, and the one of the same name only where one of the two has no id. Others of
+        the same name are told apart as in one download.
+        """
         if self.out is None or not self.before:
             raise GradeError(
                 f"{self.out} holds no marks to add to: leave --add out, or name the folder of a graded class"
             )
         try:
             last = json.loads((self.out / "results.json").read_text(encoding="utf-8"))
-            known = {str(result["student"]): result for result in last}
             if not all(result.keys() >= _PARTS for result in last):
                 raise ValueError
-            waiting = [name for name, result in known.items() if _is_later(result)]
+            people = [(str(result["student"]), str(result.get("student_id", ""))) for result in last]
+            waiting = {i for i, result in enumerate(last) if _is_later(result)}
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise GradeError(
                 f"the marks in {self.out}/results.json cannot be read: grade the whole class again, without --add"
             ) from None
-        new = {paper.student for paper in found}
-        if waiting := sorted(set(waiting) - new):
+        by_id = {number: i for i, (_, number) in enumerate(people) if number}
+        by_name = {name: i for i, (name, _) in enumerate(people)}
+        new: dict[int, int] = {}  # whose place in the last run is whose among the added
+        for j, paper in enumerate(found):
+            at = by_id.get(paper.id) if paper.id else None
+            if at is None and (at := by_name.get(paper.student)) is not None and paper.id and people[at][1]:
+                at = None
+            if at is not None:
+                new[at] = j
+        if left := sorted(people[i][0] for i in waiting - new.keys()):
             raise GradeError(
-                f"the last run in {self.out} did not come to {_few(waiting)}: let it come to its end first, then add others"
+                f"the last run in {self.out} did not come to {_few(left)}: let it come to its end first, then add others"
             )
-        self.replaced = new & {name for name, result in known.items() if not _is_later(result)}
-        return [result for name, result in known.items() if name not in new]
+        stay = [i for i in range(len(last)) if i not in new]
+        own = [people[i] for i in stay] + [(paper.student, paper.id) for paper in found]
+        names = distinct((name.removesuffix(f" ({number})") if number else name, number) for name, number in own)
+        added = [replace(paper, student=name) for paper, name in zip(found, names[len(stay) :], strict=True)]
+        self.replaced = {added[j].student for i, j in new.items() if i not in waiting}
+        self.renamed = [(people[i][0], name) for i, name in zip(stay, names, strict=False) if people[i][0] != name]
+        return added, [{**last[i], "student": name} for i, name in zip(stay, names, strict=False)]
 
     def look(
         self, plan: Plan, found: Sequence[Paper], again: bool, staying: list[dict[str, Any]] | None = None
@@ -363,6 +391,12 @@ class Keeper:
             raise GradeError(
                 f"since the last run in {self.out} this changed: {', '.join(changed)}. Marks would not be comparable: grade "
                 "the whole class again, without --add"
+            )
+        weak = [one["student"] for one in staying or () if one["score"] is not None and not self._enough(one)]
+        if weak:
+            raise GradeError(
+                f"the marks of {_few(weak)} in {self.out} were made with less isolation than level {plan.required}, which "
+                "is required: grade the whole class again, without --add"
             )
         if self.gone and not again and not self.adds:
             count = len(self.gone)
@@ -458,11 +492,15 @@ class Keeper:
             kept = json.loads((self.out / "kept" / f"{self.plan.key_of(paper)}.json").read_text(encoding="utf-8"))
             asked = [question.operation.name for question in self.plan.assignment.questions]
             whole = kept["score"] is not None and [entry["operation"] for entry in kept["questions"]] == asked
-            held = Isolation(kept["isolation"]["missing"])  # as much as is required now
-            enough = self.plan.required is None or not held.lacks(self.plan.required)
-            return kept if whole and enough and kept["student"] == paper.student else None
+            return kept if whole and self._enough(kept) and kept["student"] == paper.student else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
+
+    def _enough(self, result: dict[str, Any]) -> bool:
+        """Whether a result was made with as much isolation as is required now."""
+        with contextlib.suppress(KeyError, TypeError, AttributeError):  # else nothing is known about it
+            return self.plan.required is None or not Isolation(result["isolation"]["missing"]).lacks(self.plan.required)
+        return False
 
     def _with_facts(self, result: dict[str, Any], paper: Paper) -> dict[str, Any]:
         return {**result, **paper.facts()}
@@ -485,10 +523,13 @@ class Keeper:
             "pages": sorted([*self.names, *self.gone]), "seconds": round(time.monotonic() - self._started, 2),
         }  # fmt: skip
         report.write_text(self.out / "class.html", report.class_page(self.results, self.plan.assignment))
-        if not finished:  # a seed is on disk before anything that was made with it
+        # a seed is on disk before anything that was made with it; where it is there already, nobody who is added is only
+        # in this file, from which no run would miss them
+        seed_first = not finished and not self.adds
+        if seed_first:
             report.write_text(self.out / "run.json", report.as_json(facts))
         self._all()
-        if finished:
+        if not seed_first:
             report.write_text(self.out / "run.json", report.as_json(facts))
 
     def _all(self) -> None:
