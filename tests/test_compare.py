@@ -110,6 +110,36 @@ def test_a_function_that_is_not_there_is_said_so(tmp_path, mine, said):
         compare(["warp", "normal_flow"], mine=f"{file}:f", **SMALL)
 
 
+TENSORS = """
+import torch
+def normal_flow(Ix, Iy, It):
+    squared = torch.addcmul(Ix * Ix, Iy, Iy)
+    flow = torch.stack([-It * Ix, -It * Iy], dim=-1) / torch.where(squared > 0, squared, 1)[..., None]
+    return torch.where((squared > 0)[..., None], flow, 0)
+"""
+
+
+def test_a_function_of_tensors_that_is_given_arrays_is_told_once_which_backend_to_name(tmp_path):
+    pytest.importorskip("torch", reason="not run, because torch is not installed")
+    (tmp_path / "mine.py").write_text(TENSORS)
+    mine = f"{tmp_path / 'mine.py'}:normal_flow"
+    with pytest.raises(
+        ValueError, match=r"^mine: it raises TypeError: [^\n]*NumPy arrays; for tensors: --backend torch$"
+    ):
+        compare(["normal_flow"], mine=mine, **SMALL)
+    assert compare(["normal_flow"], mine=mine, backends=["torch"], device="cpu", **SMALL).right
+    (tmp_path / "mine.py").write_text("import torch\nfrom vidlearn.flow import normal_flow\n")
+    assert compare(["normal_flow"], mine=mine, **SMALL).right, "one that takes arrays is not stopped"
+
+
+def test_what_ulp_counts_is_said_beside_the_column_and_beside_the_tolerance():
+    comparison = compare(["normal_flow"], backends=["torch"], device="cpu", **SMALL)
+    for face in (comparison.text(), comparison.to_html()):
+        assert "ulp: the error on the timed input" in face and "largest value of inputs and answer" in face
+    (own,) = compare(["normal_flow"], mine=vl.flow.normal_flow.reference, **SMALL).lines
+    assert own.tolerance.startswith("0.0001 of that value") and "ulp" in own.tolerance
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_one_value_that_is_no_number_is_an_infinite_error_on_every_face(bad):
     def spoiled(Ix, Iy, It):

@@ -80,6 +80,13 @@ def _folded(reasons: list[str]) -> list[str]:
     return out
 
 
+#: what the two counts of ulp count
+ULP = (
+    "ulp: the error on the timed input, in units in the last place of the largest value of the answer. A tolerance is for the "
+    "judge's inputs, which are small and reach the edges; it counts units of the largest value of inputs and answer, or of "
+    "what an operation sums. On a large input a position alone may be rounded by more"
+)
+
 HEAD = (
     "operation",
     "on",
@@ -130,6 +137,7 @@ class Comparison:
     def facts(self) -> list[str]:
         """Return what belongs beside the table: the machine's limits, notes on lines, what was not run and why."""
         out = [f"warning: {self.warning}"] if self.warning else []
+        out += [ULP] if self.lines else []
         out += [f"limit: {machine}" for machine in self.machines]
         if any(line.share > 1 for line in self.lines):
             out.append(
@@ -194,7 +202,7 @@ table.comparison{{border-collapse:collapse;font-size:13px}}.comparison td,.compa
 .maps{{display:flex;flex-wrap:wrap;gap:1.2rem}}figure{{margin:0;font-size:12px}}</style>
 <h1>Implementations against the reference</h1><p>{title}</p>{table}
 <h2>Where the errors lie</h2><p>The absolute error at each pixel, from white (none) to dark (the largest).</p><div class="maps">{maps}</div>
-<h2>Tolerances</h2><ul>{tolerances}</ul></html>"""
+<h2>Tolerances</h2><p>On the judge's inputs, in units in the last place of the largest value of inputs and answer, or of what an operation sums.</p><ul>{tolerances}</ul></html>"""
 
 
 def _heatmap(line: Line) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ def compare(
         (H, W) of the timed input.
     mine
         Your function, or ``"FILE:FUNCTION"``, for the one operation named; it takes arrays of the one backend named,
-        NumPy's if none is. A CUDA kernel takes part as a Python function that calls it: on a CPU through
+        NumPy's if none is, so that a function of tensors needs ``["torch"]``. A CUDA kernel takes part as a Python function that calls it: on a CPU through
         :class:`vidlearn.cuda_on_cpu.Kernel`, on a GPU through ``cupy.RawKernel``.
     seed, repeats, examples
         Which inputs are drawn, how many runs are timed, how many inputs of each family are judged.
@@ -69,8 +70,8 @@ def compare(
     Raises
     ------
     ValueError
-        If a name, a backend, a dtype, a file or a function can't be found, a number is out of range, or `mine` comes
-        with other than one operation.
+        If a name, a backend, a dtype, a file or a function can't be found, a number is out of range, `mine` comes
+        with other than one operation, or needs another backend's arrays.
 
     Examples
     --------
@@ -96,6 +97,8 @@ def compare(
     not_run: list[str] = []
     machines: dict[tuple[str, str], Machine] = {}
     own = _load(mine) if isinstance(mine, str) else mine
+    if own and not backends:
+        _check_library(own, operations[0], dtype, size, seed)
     for backend, place in _places(backends or (["numpy"] if own else [*arrays.BACKENDS]), device, not_run):
         for op in operations:
             if own is None and backend not in op.fast:
@@ -167,6 +170,8 @@ def _line(
     s = Cost.sizes(op.signature.sizes(inputs), _DTYPES[dtype][0], scalars)
     floor = machine.floor(op.spec.cost.flops(s), op.spec.cost.bytes(s))
     tolerance = f"{op.spec.tolerance.ulps:g} ulp: {op.spec.tolerance.why}"
+    if own:
+        tolerance = f"{op.spec.tolerance.loose:g} of that value, for a function of one's own; for ours {tolerance}"
     return Line(
         op.name, backend, device, verdict, f"{size[0]}x{size[1]}", 1e3 * time, 1e3 * reference_time, runs, absolute,
         relative, ulps, tolerance, 1e3 * floor, "; ".join(notes), heatmap,
@@ -206,6 +211,23 @@ def _per_pixel(error: np.ndarray, axes: tuple[str, ...]) -> np.ndarray:
     if axes[-2:] == ("H", "W"):
         return error.reshape(-1, *error.shape[-2:]).max(axis=0)
     return error.reshape(*error.shape[:2], -1).max(axis=-1)
+
+
+def _check_library(own: Callable[..., Any], op: Operation, dtype: str, size: tuple[int, int], seed: int) -> None:
+    """`ValueError` where a function that is written with another library can do nothing with NumPy's arrays."""
+    values = [*getattr(inspect.unwrap(own), "__globals__", {}).values()]
+    names = {str(value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", "")) for value in values}
+    used = [library for library in ("torch", "cupy") if any(name.partition(".")[0] == library for name in names)]
+    if not used:
+        return
+    problem = Runner(own, op.signature, "numpy", None, dtype)(
+        rounded(op.spec.large(size, np.random.default_rng(seed)), dtype)
+    ).problem
+    if problem:
+        what = {"torch": "tensors"}.get(used[0], f"{used[0]}'s")
+        raise ValueError(
+            f"mine: it {problem.removesuffix(', but expected one of:')}. It was given NumPy arrays; for {what}: --backend {used[0]}"
+        )
 
 
 def _load(text: str) -> Callable[..., Any]:

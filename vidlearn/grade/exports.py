@@ -125,7 +125,9 @@ def main(args: argparse.Namespace) -> int:
         chosen = [result for result in results if args.student in (None, result["student"])]
         if args.student is not None and not chosen:
             near = difflib.get_close_matches(args.student, [result["student"] for result in results], 3, 0.5)
-            hint = f"did you mean {' or '.join(map(printable, near))}?" if near else "the names are those in results.json"
+            hint = (
+                f"did you mean {' or '.join(map(printable, near))}?" if near else "the names are those in results.json"
+            )
             raise ValueError(f"student: there is no student {printable(args.student)}; {hint}")
         if len(chosen) != 1:
             raise ValueError(f"student: Gradescope takes one result, {len(chosen)} are here; name one with --student")
