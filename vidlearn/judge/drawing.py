@@ -88,7 +88,7 @@ def shrink(
     fails: Callable[[Any], bool],
     seed: int,
     examples: int,
-    calls: int = 120,
+    calls: int = 300,
     seconds: float = 10.0,
 ) -> Any | None:
     """Return the smallest value found on which `fails` is true, or None if it failed on none.

@@ -13,7 +13,7 @@ from vidlearn.judge.bank import PROBES, Bank, Case, Known, rounded
 from vidlearn.judge.candidate import FormError, Outcome, Runner, Stopped
 from vidlearn.judge.comparing import Difference, first_difference, form_problem, planes, same
 from vidlearn.judge.drawing import shrink as smallest_of
-from vidlearn.judge.verdict import Counterexample, Named, Picture, Row, Verdict
+from vidlearn.judge.verdict import Call, Counterexample, Named, Picture, Row, Verdict
 
 if TYPE_CHECKING:
     from vidlearn.operation import Operation
@@ -292,8 +292,9 @@ class _Trial:
     def first_counterexample(self) -> Counterexample | None:
         if not self.failures:
             return None
-        row, _, _, inputs, difference = self.failures[0]
-        return Counterexample(row.name, inputs, difference.where, difference.expected, difference.got)
+        row, _, law, inputs, difference = self.failures[0]
+        calls = () if law else self._calls(inputs)
+        return Counterexample(row.name, inputs, difference.where, difference.expected, difference.got, calls=calls)
 
     def shrunk(self) -> Counterexample | None:
         """Shrink the first thing that failed."""
@@ -329,7 +330,28 @@ class _Trial:
         found = rounded(found, dtype)
         difference = difference_on(found)
         if difference is None:
-            return Counterexample(
-                row.name, found, "", "the same answer each time", "an answer that changes from call to call"
-            )
-        return Counterexample(row.name, found, difference.where, difference.expected, difference.got, pictures)
+            difference, pictures = Difference("", "the same answer each time", "another one on this call"), ()
+        return Counterexample(
+            row.name, found, difference.where, difference.expected, difference.got, pictures, self._calls(found, law)
+        )
+
+    def _calls(self, inputs: dict[str, Any], law: Law | None = None) -> tuple[Call, ...]:
+        """How the function was called: on the inputs, or with what a law made of them."""
+        signature = self.operation.signature
+        asked: list[dict[str, Any]] = []
+
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            arguments = dict(signature.python.bind(*args, **kwargs).arguments)
+            asked.append({name: v.copy() if isinstance(v, np.ndarray) else v for name, v in arguments.items()})
+            return self.runner.as_function(*args, **kwargs)
+
+        if law is None:
+            asked = [inputs]
+        else:
+            with contextlib.suppress(Exception), np.errstate(all="ignore"):
+                law.holds(noted, **inputs)
+        calls = []
+        for one in asked:
+            positional, by_name = signature.order({name: (name, value) for name, value in one.items()})
+            calls.append(tuple((*each, False) for each in positional) + tuple((*e, True) for e in by_name.values()))
+        return tuple(calls)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 __all__ = ["Counterexample", "Named", "Picture", "Row", "Verdict"]
 
 READABLE = 64  # arrays with more elements than this are shown by shape and range
+LARGE = "an array of shape"
+MOST_CALLS = 3  # of a law that are shown
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,15 @@ class Picture:
     got: np.ndarray
 
 
+Call = tuple[tuple[str, Any, bool], ...]  # each argument: its name, its value, and whether it is given by name
+
+
 @dataclass(frozen=True)
 class Counterexample:
-    """The smallest input found on which the answer is wrong."""
+    """The smallest input found on which the answer is wrong.
+
+    `calls` are those that show it: one on the input itself, or those that a law makes with what it makes of the input.
+    """
 
     breaks: str
     inputs: dict[str, Any]
@@ -56,22 +65,47 @@ class Counterexample:
     expected: str
     got: str
     pictures: tuple[Picture, ...] = field(default=(), compare=False)
+    calls: tuple[Call, ...] = field(default=(), compare=False)
 
     def paste(self) -> dict[str, str]:
         """Return each argument as Python that can be pasted."""
         return {name: _literal(value) for name, value in self.inputs.items()}
+
+    def lines(self, function: str, array: str = "{}") -> list[str]:
+        """Return the input and the calls as lines of Python, for a cell below the function.
+
+        `array` wraps each array, such as ``"torch.from_numpy({})"``. What is too large to be written out is a comment.
+        """
+
+        def literal(value: Any) -> str:
+            text = _literal(value)
+            return array.format(text) if text.startswith("np.array(") else text
+
+        lines = [f"{name} = {literal(value)}" for name, value in self.inputs.items()]
+        for call in self.calls[:MOST_CALLS]:
+            given = [
+                (f"{name}=" if named else "") + (name if _alike(self.inputs.get(name), value) else literal(value))
+                for name, value, named in call
+            ]
+            lines.append(f"{function}({', '.join(given)})")
+        lines = [f"# {line}" if LARGE in line else line for line in lines]
+        if any(re.search(r"\b(?:nan|inf)\b", line) for line in lines):
+            lines.insert(0, "from numpy import inf, nan")
+        return lines
 
 
 def _literal(value: Any) -> str:
     if not isinstance(value, np.ndarray):
         return repr(value)
     if value.size > READABLE:
-        return f"an array of shape {value.shape}, from {np.nanmin(value):.4g} to {np.nanmax(value):.4g}"
+        return f"{LARGE} {value.shape}, from {np.nanmin(value):.4g} to {np.nanmax(value):.4g}"
     return f"np.array({value.tolist()!r})"
 
 
-def _line(value: str) -> str:
-    return value.removeprefix("np.array(").removesuffix(")") if value.startswith("np.array(") else value
+def _alike(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    return type(a) is type(b) and bool(a == b)
 
 
 @dataclass(frozen=True)
@@ -167,7 +201,7 @@ class Verdict:
             )
         if self.counterexample:
             c = self.counterexample
-            facts.append(("smallest", "   ".join(f"{n} = {_line(v)}" for n, v in c.paste().items())))
+            facts.append(("smallest", "\n".join(c.lines(self.operation.rpartition(".")[2]))))
             facts.append(
                 ("", f"{c.where}   expected {c.expected}   got {c.got}".strip() if c.expected else f"it {c.got}")
             )
