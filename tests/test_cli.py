@@ -91,7 +91,7 @@ def test_check_gives_further_hints_and_json_when_asked(tmp_path, capsys):
     [
         ("absent.py", None, "absent.py"),
         ("mine.txt", "x", "expected a .py or .ipynb file"),
-        ("cut.ipynb", '{"cells": [{"cell_type": "co', "the file ends in the middle: was it cut off?"),
+        ("cut.ipynb", '{"cells": [{"cell_type": "co', "the file is not whole: it ends in the middle; was it cut off?"),
         ("page.ipynb", "<html>", "not a notebook"),
         ("empty.ipynb", "", "not a notebook"),
         ("broken.py", "def normal_flow(:", "SyntaxError"),

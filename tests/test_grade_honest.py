@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from vidlearn.grade import Assignment, grade
-from vidlearn.grade.grading import Desk
+from vidlearn.grade.grading import Desk, _content
 from vidlearn.grade.intake import Paper
 
 IMPORTS = "import numpy as np\nimport vidlearn as vl\n"
@@ -279,6 +279,17 @@ def test_cells_that_raise_are_recorded_and_the_rest_runs(desk):
 def test_a_cell_that_never_ends_or_exits_does_not_hide_the_answer(desk, cell):
     question = marked(desk, notebook(IMPORTS, cell, RIGHT), ".ipynb")
     assert question["score"] == 10 and any("only definitions were run" in text for text in told(question))
+    assert any("while the cells ran: cell 2, line 1" in text for text in told(question))
+
+
+def test_what_went_wrong_in_the_cells_is_said_under_one_question():
+    asked = TOML | {"question": [{"operation": "flow.normal_flow"}, {"operation": "flow.inside_frame"}]}
+    raw = notebook(IMPORTS, "1 / 0", "n = 3\nwhile True: pass", RIGHT, "def inside_frame(flow):\n    return flow")
+    with Desk(Assignment.from_dict(asked), seed=7, examples=4) as desk:
+        result = desk.grade(Paper("student-01", "student-01.ipynb", raw, ".ipynb"))
+    first, second = (" ".join(told(question)) for question in result["questions"])
+    assert first.count("cell 3, line 2 never ended (no answer within 1 s); only definitions were run") == 1
+    assert "while the cells ran" not in second
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -363,6 +374,32 @@ def test_in_a_python_file_too_a_slip_of_the_keyboard_costs_only_the_function_it_
     slip = marked(desk, IMPORTS + RIGHT.replace("Ix**2 +", "Ix**2 + +*") + other.replace("flow)", "flow):"), ".py")
     assert (slip["status"], slip["score"]) == ("crashed", 0)
     assert "the part with normal_flow can't be read: the file, line " in slip["findings"][0]["text"]
+
+
+@pytest.mark.parametrize("mistake", ["def warp(image, flow)\n    return image\n", "I wasn't sure about this\n"])
+def test_what_was_commented_out_with_quotes_is_not_graded_for_a_mistake_elsewhere(desk, mistake):
+    earlier = f'OLD = """\n{at_the_end("-out")}\ndef helper(x):\n    return x\n"""\n'
+    assert marked(desk, IMPORTS + RIGHT + earlier + mistake)["status"] == "correct"
+
+
+def test_of_two_versions_that_git_could_not_merge_none_is_graded_and_the_report_says_so(desk):
+    conflict = f"<<<<<<< HEAD\n{RIGHT}=======\n{at_the_end('-out')}>>>>>>> theirs\n"
+    question = marked(desk, IMPORTS + "def warp(image, flow):\n    return image\n" + conflict)
+    assert question["status"] == "crashed"
+    assert (
+        "the part with normal_flow can't be read: the file, line 5: a merge conflict; keep"
+        in question["findings"][0]["text"]
+    )
+    alone = marked(desk, IMPORTS + conflict)
+    assert alone["status"] == "unreadable" and "line 3: a merge conflict; keep" in alone["findings"][0]["text"]
+
+
+def test_a_comment_beside_a_mistake_is_no_new_draw_of_the_inputs(desk):
+    mistakes = ["", "def zzz(\n", "def zzz(\n# again", *(f"def zzz( # {i}\n" for i in range(8))]
+    files = [(IMPORTS + RIGHT + mistake).encode() for mistake in mistakes]
+    cells = [notebook(IMPORTS, RIGHT, *([mistake] if mistake else [])) for mistake in mistakes]
+    for suffix, kinds in (".py", files), (".ipynb", cells):
+        assert len({_content(Paper("ann", "a", raw, suffix)) for raw in kinds}) == 1
 
 
 def test_a_file_that_lies_beside_the_notebook_is_not_silently_missed(tmp_path):

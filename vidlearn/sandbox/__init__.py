@@ -300,6 +300,7 @@ class Worker:
         self._kept = bytearray()
         self._printed = 0
         self._flooded = False
+        self.at = ""  # the statement that it says it runs, while it loads a function
         self.dead: Stopped | None = None
         self.peak_memory = 0
         try:
@@ -411,10 +412,14 @@ class Worker:
         self, number: int, deadline: float, seconds: float = 60, limit: int = wire.MAX_WORDS
     ) -> tuple[int, list[Any]]:
         try:
-            kind, said, length = wire.open_header(self._exactly(wire.HEADER.size, deadline, seconds), limit)
-            if said != number:
-                raise wire.WireError("out of step")
-            return kind, wire.decode(self._exactly(length, deadline, seconds))
+            while True:
+                kind, said, length = wire.open_header(self._exactly(wire.HEADER.size, deadline, seconds), limit)
+                if said != number:
+                    raise wire.WireError("out of step")
+                values = wire.decode(self._exactly(length, deadline, seconds))
+                if kind != far.HERE:
+                    return kind, values
+                self.at = "".join(map(_text, values[:1]))
         except wire.WireError as error:
             raise self._end("crashed", f"the process answered out of order ({error})") from None
 
