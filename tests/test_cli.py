@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -47,6 +48,16 @@ def test_list_names_every_operation(capsys):
     rows = json.loads(capsys.readouterr().out)
     assert {"name", "concept", "slide", "backends", "summary"} <= set(rows[0])
     assert main(["list", "cooking"]) == 2
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_list_fits_the_terminal_and_shows_no_markup(capsys, monkeypatch, columns):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in vl.operations()), "a name can be copied"
+    assert max(map(len, shown.splitlines())) <= columns and not re.search(r"`|\*\*|:\w+:|\\", shown)
 
 
 def test_check_says_right_and_exits_0(tmp_path, capsys):
