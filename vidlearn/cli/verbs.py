@@ -8,8 +8,11 @@ import difflib
 import itertools
 import json
 import linecache
+import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +53,7 @@ def list(args: argparse.Namespace) -> int:  # the verb's name
         keys = ("name", "concept", "slide", "backends", "summary")
         print(json.dumps([{key: getattr(op, key) for key in keys} for op in operations], indent=2, ensure_ascii=False))
         return 0
-    rows = [(op.name, op.slide, " ".join(op.backends), op.summary) for op in operations]
+    rows = [(op.name, op.slide, " ".join(op.backends), _plain(op.summary)) for op in operations]
     _table(("operation", "slide", "backends", "what it is for"), rows)
     absent = [reason for reason in vl.arrays.available().values() if reason]
     for reason in absent:
@@ -320,6 +323,9 @@ def demo(args: argparse.Namespace) -> int:
 
     page = run(Path(args.out), progress=lambda line: print(line, flush=True))
     print(f"report: {page}")
+    activate = Path(sys.prefix, "bin", "activate")
+    if shutil.which("vidlearn") is None and activate.is_file():
+        print(f"so that this shell finds the command vidlearn: . {os.path.relpath(activate)}")
     return 0
 
 
@@ -349,19 +355,22 @@ def _progress(line: str) -> None:
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    rows = [*rows]
+    """Print columns; in a terminal, cells are folded so that the table fits. The first is a name to copy: it stays whole."""
+    rows = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if sys.stdout.isatty():
-        try:
-            from rich.console import Console
-            from rich.table import Table
-        except ImportError:
-            pass
-        else:
-            table = Table(*head, box=None, header_style="bold")
-            for row in rows:
-                table.add_row(*row)
-            Console().print(table)
-            return
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        room = shutil.get_terminal_size().columns - 2 * (len(head) - 1)
+        while sum(widths) > room and max(widths[1:]) > 10:
+            widths[1 + widths[1:].index(max(widths[1:]))] -= 1
+    for row in rows:
+        cells = [
+            textwrap.wrap(cell, width) if len(cell) > width else [cell] for cell, width in zip(row, widths, strict=True)
+        ]
+        for line in itertools.zip_longest(*cells, fillvalue=""):
+            print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _plain(text: str) -> str:
+    """A docstring's sentence without its markup."""
+    text = text.replace("\\alpha", "α").replace("\\times", "×")
+    return re.sub(r"(?::\w+:)?`+~?([^`]*)`+|\*\*([^*]+)\*\*", lambda found: found[1] or found[2], text)
