@@ -382,6 +382,26 @@ def test_hostile_files_are_named_with_a_reason_and_the_rest_is_compared(tmp_path
     assert f"at most {MAX_SOURCE:,}" in reasons["huge"]
 
 
+def test_a_copy_with_a_slip_of_the_keyboard_is_compared_by_what_can_be_read_of_it(tmp_path):
+    good = "import numpy as np\n" + STYLES["textbook"]
+    folder = handed_in(tmp_path / "in", ann=good, bob="def other(\n" + disguised(good))
+    shown = similar(folder)
+    assert same(shown) == [("ann", "bob")] and shown["not_compared"] == []
+    (_, last) = shown["same"][0]["passages"]
+    text = (folder / "bob.py").read_text().split("\n")
+    assert last["b"]["text"][0] == text[last["b"]["first"] - 1] and last["b"]["text"][0].startswith("def lucas_kanade")
+
+
+def test_what_is_longer_than_code_ever_is_is_not_parsed(tmp_path, monkeypatch):
+    folder = handed_in(tmp_path / "in", ann="# %%\n" * MAX_SOURCE, bob="# %%\n" * MAX_SOURCE)
+    monkeypatch.setattr(ast, "parse", lambda *_: pytest.fail("it was parsed"))
+    result = similar(folder)
+    assert same(result) == [("ann", "bob")]
+    assert [entry["why"] for entry in result["not_compared"]] == [
+        "1,310,720 characters of code; at most 262,144 are read"
+    ] * 2
+
+
 def test_a_copy_as_long_as_a_book_makes_no_page_as_long(tmp_path):
     row = "".join(f" {x} a {y} b" for x in "+-*/|&^%@" for y in "+-*/|&^%@")
     text = "x = (a" + row * 100 + ")\n" + "".join(f"y = a{row[:60]} + {n}\n" for n in range(1000))
