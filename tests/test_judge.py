@@ -379,6 +379,53 @@ def lucas_kanade(Ix, Iy, It, window=5):
     assert vl.check(names["lucas_kanade"], examples=5).notes == []
 
 
+def test_a_law_s_counterexample_shows_the_calls_that_break_it_and_they_can_be_pasted():
+    operation = vl.nonlocal_attention.pairwise_weights
+
+    def overflows(theta, phi, pairwise="embedded gaussian", w_f=None):
+        answer = operation.reference(theta, phi, pairwise, w_f)
+        if "gaussian" in pairwise:
+            scores = np.exp(np.einsum("nld,nmd->nlm", theta, phi))
+            answer = scores / scores.sum(-1, keepdims=True)
+        return answer
+
+    counterexample = judge(overflows, operation).counterexample
+    assert counterexample.breaks == "softmax: what is added to all scores of a position changes nothing"
+    lines = counterexample.lines("overflows")
+    answers, names = [], {"np": np}
+    with np.errstate(all="ignore"):
+        for line in lines:
+            if line.startswith("overflows("):
+                answers.append(eval(line, {**names, "overflows": overflows}))
+            else:
+                exec(line, names)
+    assert len(answers) == 2 and any(np.isnan(answer).any() for answer in answers)
+
+
+def test_a_row_that_holds_by_luck_on_the_first_inputs_does_not_hold_on_the_card():
+    operation = vl.flow.fl_all
+    wrong = next(m.wrong for m in operation.spec.mistakes if m.name == "3 pixels count as an outlier")
+
+    def fl_all(*args, **kwargs):
+        return wrong(operation.reference, *args, **kwargs)
+
+    cards = [vl.check(fl_all, seed=seed) for seed in range(4)]
+    alone = [judge(fl_all, operation, seed=seed, shrink=False) for seed in range(4)]
+    held = [{row.name for row in verdict.rows if row.held} for verdict in alone]
+    assert any(one != held[0] for one in held)  # else nothing is shown here
+    assert {row.name for row in cards[0].rows if row.held} == set.intersection(*held)
+
+
+def test_what_a_function_prints_while_it_is_checked_is_cut(capsys):
+    def normal_flow(Ix, Iy, It):
+        print("here")
+        return right(Ix, Iy, It)
+
+    assert vl.check(normal_flow).right
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[:10] == ["here"] * 10 and len(printed) == 11 and "more" in printed[-1]
+
+
 @pytest.mark.parametrize("bad", [3, "normal_flow", None])
 def test_check_wants_a_function(bad):
     with pytest.raises(TypeError, match="function"):

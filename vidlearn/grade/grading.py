@@ -16,12 +16,11 @@ import numpy as np
 
 from vidlearn.grade.assignment import Assignment, Question
 from vidlearn.grade.intake import Paper
-from vidlearn.judge import Bank, Counterexample, Row, Stopped, Verdict, judge
+from vidlearn.judge import BANKS, Bank, Counterexample, Row, Stopped, Verdict, judge
 from vidlearn.sandbox import LAYERS, Candidate, Sandbox, SandboxError, Unreadable, Worker, submission
 
 __all__ = ["BANKS", "STATUSES", "Desk", "blank"]
 
-BANKS = 4
 MAX_CODE = 1 << 18  # characters that are parsed on this side
 
 STATUSES = (
@@ -203,11 +202,14 @@ class Desk:
             if answers[question.operation.name]["status"] not in ("correct", "not run")
             and question.visibility == "visible"
         }
-        for name, question in wrong.items() if len(wrong) > 1 else ():
+        read = _read(paper) if len(wrong) > 1 else None
+        for name, question in wrong.items():
             answer = answers[question.operation.name]
-            if called := _calls(paper, name, set(wrong) - {name}):
+            if read and (called := read.calls(name, set(wrong) - {name})):
                 beside = "which is not right either" if len(called) == 1 else "which are not right either"
-                answer["findings"].append(_note(f"it calls your {' and '.join(called)}, {beside}: begin there"))
+                # what it looks like may be none of this function's
+                kept = [one for one in answer["findings"] if one["kind"] not in ("looks like", "hint")]
+                answer["findings"] = [*kept, _note(f"it calls your {' and '.join(called)}, {beside}: begin there")]
 
     def _explain(self, question: Question, bench: _Bench) -> tuple[list[dict[str, Any]], str]:
         """What a wrong answer looks like and prints, in a fresh worker, on inputs that anyone can draw."""
@@ -240,20 +242,20 @@ def _content(paper: Paper) -> bytes:
 
     Where there is none to be read, or more than an exercise ever has, it is the file.
     """
+    read = _read(paper)
     try:
-        statements = submission.Reading(paper.source, paper.suffix, MAX_CODE).statements
-        code = "\n".join(ast.dump(statement) for _, statement in statements)
-        return code.encode("utf-8", "surrogatepass") if statements else paper.source
-    except (submission.Unreadable, ValueError, RecursionError, MemoryError):
-        return paper.source
+        code = "\n".join(ast.dump(statement) for _, statement in read.statements) if read else ""
+    except (RecursionError, MemoryError):
+        code = ""
+    return code.encode("utf-8", "surrogatepass") if code else paper.source
 
 
-def _calls(paper: Paper, name: str, others: set[str]) -> list[str]:
-    """Which of the other functions, defined above it, one function of a submission calls."""
+def _read(paper: Paper) -> submission.Reading | None:
+    """Its code as the sandbox reads it, where there is some and it is short enough to be parsed on this side."""
     try:
-        return submission.Reading(paper.source, paper.suffix, MAX_CODE).calls(name, others)
-    except (submission.Unreadable, ValueError, RecursionError, MemoryError):
-        return []
+        return submission.Reading(paper.source, paper.suffix, MAX_CODE)
+    except (submission.Unreadable, RecursionError, MemoryError):
+        return None
 
 
 def _bank_seed(seed: int, number: int) -> int:
@@ -292,7 +294,7 @@ class _Exam:
                     break  # slow, and known to be wrong: what was seen so far counts
                 if not again.rows or again.stopped:
                     return again
-                verdict = replace(verdict, rows=_both(verdict.rows, again.rows), notes=verdict.notes or again.notes)
+                verdict = replace(verdict.with_rows_of(again), notes=verdict.notes or again.notes)
         return verdict
 
     def _on(self, number: int, candidate: Callable[..., Any]) -> Verdict:
@@ -346,14 +348,6 @@ class _Exam:
         free = [row for row in counted if row.name not in split]
         each = (self.question.points - sum(split.values())) / len(free) if free else 0.0
         return {row.name: (split.get(row.name, each) if row.held else 0.0) for row in counted}
-
-
-def _both(rows: list[Row], others: list[Row]) -> list[Row]:
-    """The rows of two banks as one: each holds where it holds on both."""
-    broken = {row.name: row for row in others if not row.held}
-    names = {row.name for row in rows}
-    merged = [broken.get(row.name, row) if row.held else row for row in rows]
-    return merged + [row for row in others if row.name not in names and not row.held]
 
 
 class _Bench:

@@ -6,8 +6,8 @@ until something is judged.
 
 from __future__ import annotations
 
-from vidlearn.judge.bank import Bank
+from vidlearn.judge.bank import BANKS, Bank
 from vidlearn.judge.judging import Stopped, judge
 from vidlearn.judge.verdict import Counterexample, Named, Row, Verdict
 
-__all__ = ["Bank", "Counterexample", "Named", "Row", "Stopped", "Verdict", "judge"]
+__all__ = ["BANKS", "Bank", "Counterexample", "Named", "Row", "Stopped", "Verdict", "judge"]

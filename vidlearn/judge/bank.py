@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from vidlearn.operation import Operation
     from vidlearn.spec import Law
 
-__all__ = ["Bank", "Case"]
+__all__ = ["BANKS", "Bank", "Case"]
 
+BANKS = 4  # sets of inputs, all of which a wrong answer must face: a row that holds by luck earns nothing
 PROBES = 6  # inputs of each family on which mistakes are told apart
 
 

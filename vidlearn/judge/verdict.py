@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -158,6 +158,13 @@ class Verdict:
         if not self.mistake or not 1 <= number <= len(self.mistake.hints):
             return "there is no further hint"
         return self.mistake.hints[number - 1]
+
+    def with_rows_of(self, other: Verdict) -> Verdict:
+        """The same where a row also has to hold in another verdict, on other inputs."""
+        broken = {row.name: row for row in other.rows if not row.held}
+        rows = [broken.pop(row.name, row) if row.held else row for row in self.rows]
+        names = {row.name for row in self.rows}
+        return replace(self, rows=rows + [row for name, row in broken.items() if name not in names])
 
     # -- faces ---------------------------------------------------------------------------------------------------
 
