@@ -57,3 +57,17 @@ def test_a_report_can_not_replace_a_file(tmp_path, capsys):
     path.write_text("mine")
     assert main(["demo", "--out", str(path)]) == 2
     assert "name a folder" in capsys.readouterr().err and path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_the_demo_says_how_a_shell_finds_the_command_where_it_does_not(tmp_path, monkeypatch, capsys, found):
+    for name in ("activate", "vidlearn"):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).write_text("")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setattr(demo, "run", lambda *_, **__: tmp_path / "report.html")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin") if found else "")
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 0
+    assert (". bin/activate" in capsys.readouterr().out) != found

@@ -274,7 +274,7 @@ body{{font:16px/1.55 system-ui,sans-serif;color:#1f2328;background:#fff;max-widt
 h1{{font-size:1.7rem;margin-bottom:.2rem}}h2{{margin-top:2.4rem;border-bottom:1px solid #d0d7de;padding-bottom:.3rem}}
 table{{border-collapse:collapse;font-size:14px}}section>table{{margin:1rem 0}}.marks td:nth-child(-n+3){{white-space:nowrap}}td,th{{padding:3px 12px 3px 0;border-bottom:1px solid #eaeef2;text-align:left}}
 .comparison td,.comparison th{{text-align:right;white-space:nowrap}}.comparison td:nth-child(-n+3),.comparison th:nth-child(-n+3){{text-align:left}}
-.comparison tr.wrong td{{background:#fdecea}}.row{{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-end}}
+.comparison{{font-size:12px}}.comparison td,.comparison th{{padding-right:8px}}.comparison tr.wrong td{{background:#fdecea}}.row{{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-end}}
 figure{{margin:0;max-width:480px}}figcaption{{font-size:13px;color:#57606a}}pre{{background:#f6f8fa;padding:.8rem;border-radius:6px;overflow-x:auto}}
 img{{border-radius:3px;max-width:100%;height:auto}}</style>
 <h1>vidlearn</h1><p>The three jobs on real input: compute and compare, check an answer, grade submissions.</p>{sections}</html>"""
