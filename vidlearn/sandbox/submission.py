@@ -353,7 +353,8 @@ def _cell(source: str, place: str) -> Cell:
 def _cells(text: str) -> Iterator[Cell]:
     """The cells of a Python file, which begin at ``# %%``. Of one that is not Python, what can be read."""
     lines = io.StringIO(text).readlines()
-    pieces = [*_cut(text, _PERCENT, _statements(text, lines) or _whole(text)[0])]
+    spans = (_statements(text, lines) or _whole(text)[0]) if _PERCENT.search(text) else []
+    pieces = [*_cut(text, _PERCENT, spans)]
     for number, (first, source) in enumerate(pieces, 1):
         place = _place(number, pieces)
         try:
@@ -440,7 +441,7 @@ def _tree(source: str, first: int = 1) -> list[ast.stmt]:
         tree = ast.parse(source)
     except _NOT_PARSED:
         tree = ast.parse(_without_magics(source))
-    return ast.increment_lineno(tree, first - 1).body
+    return (ast.increment_lineno(tree, first - 1) if first > 1 else tree).body
 
 
 def _why(place: str, error: BaseException, first: int = 1) -> str:
