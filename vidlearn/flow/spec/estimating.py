@@ -262,6 +262,25 @@ def contrast_invariant(f: Any, Ix: Any, Iy: Any, It: Any) -> Any:
     return f(2 * Ix, 2 * Iy, 2 * It), f(Ix, Iy, It)
 
 
+def same_in_faint_light(f: Any, Ix: Any, Iy: Any, It: Any, window: int | None = None) -> bool:
+    """Within 2 %, so that a tiny number in a denominator is no mistake."""
+    more = () if window is None else (window,)
+    faint, full = f(Ix / 16, Iy / 16, It / 16, *more), f(Ix, Iy, It, *more)
+    where = np.ones(Ix.shape, bool) if window is None else solvable(None, Ix, Iy, It, window)
+    if faint.shape != full.shape or faint.shape[:-1] != where.shape:
+        return False
+    faint, full = faint[where], full[where]
+    return bool((np.abs(faint - full) <= 0.02 * np.abs(full).max(initial=0)).all())
+
+
+def dead_zone(right: Any, Ix: Any, Iy: Any, It: Any, *window: Any) -> Any:
+    """No motion where the gradients are weak."""
+    energy = Ix**2 + Iy**2
+    energy = energy.sum(-1) if Ix.ndim == 3 else energy
+    summed = _loop_sum(energy, *window) if window or Ix.ndim == 3 else energy
+    return np.where((summed > 0.05)[..., None], right(Ix, Iy, It, *window), 0)
+
+
 normal_flow = Spec(
     cases={
         "where there is a gradient": fields("Ix Iy It").filter(lambda a: bool((np.hypot(a["Ix"], a["Iy"]) > 0).all())),
@@ -271,6 +290,7 @@ normal_flow = Spec(
         Law("satisfies the flow constraint wherever the gradient is not zero", constraint_holds),
         Law("points along the gradient", along_the_gradient),
         Law("doubling the contrast of both frames changes nothing", contrast_invariant),
+        Law("a sixteenth of the contrast changes nothing", same_in_faint_light),
     ],
     mistakes=[
         Mistake("sign of I_t", lambda right, Ix, Iy, It: right(Ix, Iy, -It),
@@ -287,6 +307,8 @@ normal_flow = Spec(
         Mistake("nothing done where the gradient vanishes",
                 lambda right, Ix, Iy, It: -It[..., None] * np.stack([Ix, Iy], -1) / (Ix**2 + Iy**2)[..., None],
                 ["What is 0 / 0?", "Answer 0 where I_x and I_y are both 0."]),
+        Mistake("weak gradients taken for none", dead_zone,
+                ["How large are the gradients of a photograph in [0, 1]?", "Answer 0 where both are 0, and nowhere else."]),
     ],
     accepted=[
         lambda Ix, Iy, It: -It[..., None] * np.stack([Ix, Iy], -1) / (Ix**2 + Iy**2 + 1e-9)[..., None],
@@ -661,6 +683,7 @@ lucas_kanade = Spec(
         Law("where all pixels move alike and both directions are seen, it finds that motion", uniform_motion, (),
             {"motion": st.tuples(quarters, quarters)}),
         Law("doubling the contrast of both frames changes nothing", same_in_any_contrast),
+        Law("a sixteenth of the contrast changes nothing", same_in_faint_light),
         Law("transposing the frames exchanges u and v", transposed),
     ],
     mistakes=[
@@ -680,6 +703,9 @@ lucas_kanade = Spec(
                 ["Can brightness fall?", "Leave out abs."]),
         Mistake("not divided by the determinant", lambda right, Ix, Iy, It, window=5: _times_det(right, Ix, Iy, It, window),
                 ["Check the units: pixels per frame.", "The inverse of a 2 × 2 matrix has 1/det in front."]),
+        Mistake("weak gradients taken for none", dead_zone,
+                ["How large are the gradients of a photograph in [0, 1]?",
+                 "What counts is one eigenvalue beside the other, not how large they are."]),
     ],
     accepted=[_normal_equations, _by_lstsq,
               lambda Ix, Iy, It, window=5: np.linalg.solve(
