@@ -1197,7 +1197,7 @@ def test_the_command_adds_a_late_file_and_says_how_where_it_was_not_asked_to(tmp
     assert command(tmp_path, late) == 2 and "--add to keep their marks beside these" in capsys.readouterr().err
     assert command(tmp_path, late, "--add") == 0
     told = capsys.readouterr().out
-    assert "3 of the last run keep their marks" in told and "bob: correct, 4/4" in told and "4 submissions" in told
+    assert "marks kept from the last run: 3" in told and "bob: correct, 4/4" in told and "4 submissions" in told
     with pytest.raises(SystemExit):
         command(tmp_path, late, "--add", "--again")
 
