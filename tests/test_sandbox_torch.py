@@ -132,7 +132,7 @@ def test_a_student_checks_an_answer_written_for_torch_with_tensors():
     names = {}
     exec(WRITTEN_FOR_TORCH, names)
     verdict = vl.check(names["normal_flow"], backend="torch", examples=3)
-    assert verdict.right and verdict.replay == "vl.check(normal_flow, seed=0, backend='torch')"
+    assert verdict.right and verdict.replay == "vl.check(normal_flow, seed=0, examples=3, backend='torch')"
     assert not vl.check(names["normal_flow"], examples=3).right
 
 
