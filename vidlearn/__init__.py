@@ -13,6 +13,7 @@ array([0.5, 0.5, 0.5])
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,7 @@ def check(
         )
     target = operation(called)
     how: dict[str, Any] = {"examples": examples, "backend": backend}
-    with quietly():
+    with quietly() if seconds else contextlib.nullcontext():  # a debugger speaks, too
         verdict = judge(patient(function, seconds), target, seed=seed, **how)
         how |= {"shrink": False, "named": False}
         if verdict.status == "wrong":
