@@ -532,11 +532,7 @@ def test_a_batch_too_large_for_the_kernels_grid_goes_another_way(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "error", "sentence"),
     [
-        (
-            torch.rand(1, 3, 2, 48, 48),
-            ValueError,
-            r"^timesformer: model.*: expected a grid of 2×2×2 patches.*, got 2×3×3",
-        ),
+        (torch.rand(1, 3, 2, 48, 48), ValueError, r"^timesformer: model.*: expected a grid of 2×2×2 patches.*, got 2×3×3"),
         (torch.rand(3, 2, 32, 32), ValueError, r"^x: expected a batch .* x\[None\]"),
         (torch.zeros(1, 3, 2, 32, 32, dtype=torch.uint8), TypeError, r"^x: expected floating-point numbers"),
         ([1], TypeError, r"^x: expected a tensor of shape \(N, …\), got list"),

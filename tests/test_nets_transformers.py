@@ -254,10 +254,7 @@ def test_half_precision_goes_through(net):
         (lambda: nets.vtn(size=24), "size: expected a multiple of the patch's 16, got 24"),
         (lambda: nets.timesformer(heads=7).rows(), r"attn\.attend .*heads: expected a divisor of 768 features, got 7"),
         (lambda: nets.timesformer(frames=7, scheme="L+G"), "frames: expected an even number for 'stride'"),
-        (
-            lambda: nets.timesformer().rows((3, 4, 224, 224)),
-            r"timesformer: model.*: expected a grid of 8×14×14 .*, got 4×14×14",
-        ),
+        (lambda: nets.timesformer().rows((3, 4, 224, 224)), r"timesformer: model.*: expected a grid of 8×14×14 .*, got 4×14×14"),
         (
             lambda: nets.timesformer().rows((3, 8, 224, 225)),
             r"patch_embed\.proj .*multiples of \(1, 16, 16\), got shape",
