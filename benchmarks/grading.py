@@ -63,6 +63,11 @@ MISTAKES = {
     ),
     "L: window one too small": (L, "reach = window // 2", "window = max(window - 2, 1)\n    reach = window // 2"),
     "L: I_t without its sign": (L, "reach = window // 2", "It = np.abs(It)\n    reach = window // 2"),
+    "L: weak gradients taken for none": (
+        L, "return (inverse @ right[..., None])[..., 0]",
+        "weak = np.trace(structure_tensor(Ix, Iy, window), axis1=-2, axis2=-1) < 0.05\n"
+        "    return np.where(weak[..., None], 0, (inverse @ right[..., None])[..., 0])",
+    ),
     "L: not divided by the determinant": (L, "@ right", "* np.linalg.det(structure_tensor(Ix, Iy, window))[..., None, None] @ right"),
 }  # fmt: skip
 #: what a hostile submission does at the head of the same function

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
+import dataclasses
 import importlib
 import importlib.metadata
 import io
@@ -194,20 +195,28 @@ def test_a_wrong_answer_earns_the_same_whichever_bank_its_code_got(name):
 
 
 def test_a_slow_wrong_answer_gets_its_time_twice_and_not_for_every_bank():
-    asked = Assignment.from_dict(
-        {"assignment": {"time_limit": 1, "total_limit": 1}, "question": [{"operation": "flow.normal_flow"}]}
-    )
-    slow = WRONG.replace("    squared", "    import time; time.sleep(0.02)\n    squared", 1)
-    with Desk(asked, seed=8, examples=6, feedback=False) as desk:
-        exam, calls = desk.exams["flow.normal_flow"], []
-        with desk.sandbox.worker(asked.questions[0].limits) as worker:
-            worker.open(slow.encode(), ".py")
-            candidate = worker.load("normal_flow")
-            ask = worker._ask
-            worker._ask = lambda *a, **k: calls.append(candidate.seconds) or ask(*a, **k)
+    calls = []
+    with Desk(ASKED, seed=8, examples=6, feedback=False) as desk:
+        exam, limits = desk.exams["flow.normal_flow"], ASKED.questions[0].limits
+        with desk.sandbox.worker(limits) as worker:
+            worker.open(WRONG.encode(), ".py")
+            candidate, ask = worker.load("normal_flow"), worker._ask
+
+            def slow(*args, **kwargs):
+                calls.append(candidate.seconds)
+                candidate.seconds += 100  # by the clock of this test
+                return ask(*args, **kwargs)
+
+            worker._ask, worker.limits = slow, dataclasses.replace(limits, total=1e9)
+            exam._on(2, candidate)
+            enough = dataclasses.replace(limits, total=150.0 * len(calls))  # for one bank and a half
+            worker.limits, exam.question = enough, dataclasses.replace(exam.question, limits=enough)
+            calls.clear()
+            candidate.seconds = 0.0
             verdict = exam.verdict(candidate, 2)
     assert verdict.status == "wrong" and verdict.rows
     assert sum(now < before for before, now in itertools.pairwise(calls)) == 1
+    assert 2 < 100 * len(calls) / enough.total * 1.5 < 3
 
 
 def test_an_answer_that_ends_its_process_on_another_bank_is_told_so_on_each():
