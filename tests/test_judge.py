@@ -13,6 +13,7 @@ import pytest
 
 import vidlearn as vl
 from vidlearn.judge import Bank, Stopped, drawing, judge
+from vidlearn.judge.candidate import Runner
 from vidlearn.judge.comparing import planes
 from vidlearn.judge.patience import TimedOut, patient
 
@@ -424,6 +425,38 @@ def test_what_a_function_prints_while_it_is_checked_is_cut(capsys):
     assert vl.check(normal_flow).right
     printed = capsys.readouterr().out.splitlines()
     assert printed[:10] == ["here"] * 10 and len(printed) == 11 and "more" in printed[-1]
+
+
+def test_a_law_does_not_ask_again_what_was_answered_and_cannot_spoil_it():
+    calls = []
+
+    def counted(Ix, Iy, It):
+        calls.append((Ix.tobytes(), Iy.tobytes(), It.tobytes(), Ix.shape))
+        return right(Ix, Iy, It)
+
+    runner = Runner(counted, OP.signature)
+    one = np.ones((2, 2))
+    first = runner.as_function(one, one, one)
+    kept = first.copy()
+    first[:] = 7
+    assert np.array_equal(runner.as_function(one.copy(), one, It=one), kept) and len(calls) == 1
+    for other in (one + 1e-12, one.reshape(1, 4), one.astype(np.float32)):
+        runner.as_function(other, other, other)
+    assert len(calls) == 4
+    assert judge(counted, OP).right
+    in_cases = [call for call in calls[4:] if calls[4:].count(call) > 1]
+    assert len(in_cases) < len(calls) / 3  # asked again: those of the same draw, for memory, and for steadiness
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [([np.zeros(2000)], [np.full(2000, 1e-9)]), (1, True), (1, 1.0), ("1", 1), ([1], (1,)), (object(), object())],
+)
+def test_two_arguments_that_differ_are_not_taken_for_one(a, b):
+    from vidlearn.judge.candidate import _key
+
+    assert _key({"x": a}) != _key({"x": b})
+    assert isinstance(a, object) and (type(a) is object or _key({"x": a}) == _key({"x": a}))
 
 
 @pytest.mark.parametrize("bad", [3, "normal_flow", None])

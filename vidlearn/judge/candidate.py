@@ -60,6 +60,7 @@ class Runner:
         self.function, self.signature = function, signature
         self.backend, self.device, self.dtype, self.strict = backend, device, dtype, strict
         self.calls = 0
+        self._known: dict[Any, Outcome] = {}  # by arguments
 
     def __call__(self, inputs: dict[str, Any], strided: bool = False) -> Outcome:
         """Call the implementation; a raised exception is an outcome too."""
@@ -92,12 +93,20 @@ class Runner:
         again = arrays.to_numpy(arrays.from_numpy(before, self.backend, self.device, self.dtype))
         return _identical(arrays.to_numpy(after), again)
 
+    def remember(self, inputs: dict[str, Any], outcome: Outcome) -> None:
+        """Keep an answer for the laws, many of which ask for the same again."""
+        self._known[_key(inputs)] = outcome
+
     def as_function(self, *args: Any, **kwargs: Any) -> Any:
         """Call it as a law does, with its own arguments; return float64 arrays, or raise FormError."""
-        outcome = self(dict(self.signature.python.bind(*args, **kwargs).arguments))
+        inputs = dict(self.signature.python.bind(*args, **kwargs).arguments)
+        outcome = self._known.get(_key(inputs))
+        if outcome is None:
+            outcome = self(inputs)
+            self.remember(inputs, outcome)
         if outcome.problem:
             raise FormError(outcome.problem)
-        answers = tuple(a.astype(np.float64) if a.dtype.kind == "f" else a for a in outcome.answers)
+        answers = tuple(np.array(a, np.float64 if a.dtype.kind == "f" else a.dtype) for a in outcome.answers)
         several = self.signature.returns_tuple or self.signature.returns_list
         return answers if several else answers[0]
 
@@ -135,6 +144,19 @@ class Runner:
         if host.dtype.kind not in "fiub":
             raise FormError(f"returns an array of dtype {host.dtype}; expected numbers")
         return host
+
+
+def _key(value: Any) -> Any:
+    """The same word for the same arguments, and for no others."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, list | tuple):
+        return type(value), *map(_key, value)
+    if isinstance(value, dict):
+        return tuple((name, _key(value[name])) for name in sorted(value))
+    if value is None or isinstance(value, bool | int | float | str | np.generic):
+        return type(value), repr(value)
+    return object()  # who knows
 
 
 def _kind(value: Any) -> str:

@@ -127,6 +127,7 @@ class _Trial:
             for case in cases:
                 outcome = self.runner(case.inputs)
                 outcomes.append(outcome)
+                self.runner.remember(case.inputs, outcome)
                 problem, difference = self.look(outcome, case)
                 form = form or problem
                 if difference and not first:
