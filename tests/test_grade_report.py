@@ -281,6 +281,14 @@ def test_the_layers_of_the_isolation_are_the_teachers_matter(assignment):
         assert "seccomp" not in made and "Isolation" not in made and "a process of its own" in made
 
 
+def test_a_layer_that_the_machine_could_not_give_is_named_in_every_report(assignment):
+    held = {"level": "B", "enforced": ["limits", "Landlock"], "missing": {"seccomp": "not <here>"}}
+    result = {**right("a"), "isolation": held}
+    reports = report.page(result, "T"), report.markdown(result, "T"), report.class_page([result], assignment)
+    for made in reports:
+        assert "Missing: seccomp (not" in made and "not <here>" not in made.replace("`not <here>`", "")
+
+
 def test_a_mark_at_the_edge_of_a_bar_and_full_marks_are_counted_once(assignment):
     for score in (0, 1.5, 3, 14.99, 15):
         page = report.class_page([{**right("a"), "score": score}], assignment)

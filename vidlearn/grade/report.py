@@ -106,7 +106,7 @@ def page(result: dict[str, Any], title: str) -> str:
             else:
                 rows.append(_row(kind, _text(_sentence(text) if kind in ("note", "hint") else text), points))
         parts.append(f"<table class=report>{''.join(rows)}</table>" if rows else "")
-    parts.append(f"<footer>{_APART}</footer>" if result.get("isolation") else "")
+    parts.append(f"<footer>{_text(_apart(result))}</footer>" if result.get("isolation") else "")
     return _document(title, "".join(parts))
 
 
@@ -158,7 +158,7 @@ def markdown(result: dict[str, Any], title: str) -> str:
                 )
         lines.append("")
     if result.get("isolation"):
-        lines += [_APART, ""]
+        lines += [_inline(_apart(result)), ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
@@ -555,6 +555,11 @@ def _isolation(result: dict[str, Any]) -> str:
     lacks = "; ".join(f"{name} ({why})" for name, why in held["missing"].items())
     said = f"Isolation level {held['level']}: {', '.join(held['enforced'])}."
     return said + (f" Missing: {lacks}." if lacks else "")
+
+
+def _apart(result: dict[str, Any]) -> str:
+    """For a student: the plain fact, and by name what the machine could not give."""
+    return f"{_APART} {_isolation(result)}" if result["isolation"]["missing"] else _APART
 
 
 def _mark(entry: dict[str, Any]) -> str:
